@@ -1,0 +1,82 @@
+"""Every error that a person may meet. Each says what happened, to what, and what to do next.
+
+    QCityError
+     ├── BadInput            what was given cannot be used (exit code 2)
+     │    └── BadConfig      a wrong key or value in qcity.toml, with its line
+     ├── NotFound            no runner, job or incident of that name
+     ├── Refused             it is understood and not allowed, or not now
+     ├── StoreError          the store cannot be opened or written
+     │    ├── StoreTooNew    it was made by a newer version
+     │    ├── StoreCorrupt   its file is damaged
+     │    └── StoreFull      the disk is full
+     ├── HomeError           the home folder cannot be used
+     ├── EngineError         the engine did not start or does not answer
+     └── MissingTool         a program or package is not installed
+"""
+
+from __future__ import annotations
+
+
+class QCityError(Exception):
+    """Something a person can understand and act on.
+
+    Args:
+        what: what happened and to what, one sentence without the final stop.
+        todo: what to do next; empty when there is nothing.
+        permanent: whether trying again cannot help.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, todo: str = "", *, permanent: bool = True) -> None:
+        super().__init__(what, todo)
+        self.what, self.todo, self.permanent = what, todo, permanent
+
+    def __str__(self) -> str:
+        return f"{self.what}. {self.todo}" if self.todo else f"{self.what}."
+
+
+class BadInput(QCityError):
+    """What was given cannot be used."""
+
+    exit_code = 2
+
+
+class BadConfig(BadInput):
+    """A wrong key or value in `qcity.toml`."""
+
+
+class NotFound(QCityError):
+    """There is no such runner, job or incident."""
+
+
+class Refused(QCityError):
+    """It is understood and not allowed, or not now."""
+
+
+class StoreError(QCityError):
+    """The store cannot be opened or written."""
+
+
+class StoreTooNew(StoreError):
+    """The store was made by a newer version of this package."""
+
+
+class StoreCorrupt(StoreError):
+    """The store's file is damaged."""
+
+
+class StoreFull(StoreError):
+    """The disk below the store is full."""
+
+
+class HomeError(QCityError):
+    """The home folder cannot be used."""
+
+
+class EngineError(QCityError):
+    """The engine did not start or does not answer."""
+
+
+class MissingTool(QCityError):
+    """A program or a package that is needed is not installed."""

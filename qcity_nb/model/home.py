@@ -1,0 +1,78 @@
+"""Where everything lies below a home folder: names only, nothing is touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Home:
+    """The paths of a home."""
+
+    root: Path
+
+    @property
+    def store(self) -> Path:
+        """The embedded store's file."""
+        return self.root / "qcity.db"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the home's engine while it lives."""
+        return self.root / "engine.lock"
+
+    @property
+    def log(self) -> Path:
+        """What the engine prints."""
+        return self.root / "engine.log"
+
+    @property
+    def doorbell(self) -> Path:
+        """Rung by clients and workers to wake the engine."""
+        return self.root / "doorbell"
+
+    @property
+    def ballast(self) -> Path:
+        """Space to free when the disk is full."""
+        return self.root / "ballast"
+
+    @property
+    def backups(self) -> Path:
+        """Good copies of the embedded store."""
+        return self.root / "backups"
+
+    @property
+    def artifacts(self) -> Path:
+        """What jobs gave away: `artifacts/<build>/<name>/`."""
+        return self.root / "artifacts"
+
+    @property
+    def cache(self) -> Path:
+        """What jobs keep for later ones: `cache/<runner>/<key>/`."""
+        return self.root / "cache"
+
+    @property
+    def job_logs(self) -> Path:
+        """One log for each attempt of a job."""
+        return self.root / "logs"
+
+    def service(self, name: str) -> Path:
+        """The folder of one service: lock, identity, exit, log, orders, facts."""
+        return self.root / "services" / name
+
+    def facts(self, name: str, incarnation: int) -> Path:
+        """What the worker of this incarnation reports."""
+        return self.service(name) / f"facts-{incarnation}.jsonl"
+
+    def orders(self, name: str, incarnation: int) -> Path:
+        """What the worker of this incarnation is told."""
+        return self.service(name) / f"orders-{incarnation}.jsonl"
+
+    def worker_bell(self, name: str) -> Path:
+        """Rung by the engine to wake a worker."""
+        return self.service(name) / "doorbell"
+
+    def beat(self, name: str) -> Path:
+        """Touched by a worker as its sign of life."""
+        return self.service(name) / "beat"
