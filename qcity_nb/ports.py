@@ -8,7 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from .model.home import Home
 from .model.service import Exit, Identity, Limits, Sandbox, ServiceSpec
+from .model.wire import Fact, Order
 
 
 class Clock(Protocol):
@@ -30,27 +32,63 @@ class Launch:
     cwd: Path
 
 
-class Alive(Protocol):
-    """What lives of a service."""
+@dataclass(frozen=True, kw_only=True)
+class Alive:
+    """What lives of a service. `main` is None while the process has not said who it is, or when only its descendants are left."""
 
+    incarnation: int
     main: Identity | None
-    exit_seen: bool  # whether somebody will know its exit code
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """A tree that is gone entirely, whatever killed it."""
+
+    name: str
+    incarnation: int
+    how: Exit
 
 
 class Processes(Protocol):
     """Starting, finding and ending the processes of services. One tree for each service, never two."""
 
-    def find(self, name: str) -> Alive | None:
-        """What lives of the service, or None. After None the service may be started."""
+    def find(self, name: str) -> Alive | Ended | None:
+        """What lives of the service (it is watched from then on), how its last incarnation ended, or None when none was ever started.
 
-    def start(self, spec: ServiceSpec, launch: Launch, *, incarnation: int, generation: int) -> Identity:
-        """Start an incarnation. Raises `ProcessLookupError` when it was gone at once, `BlockingIOError` when one lives."""
+        Called once for each service by a new engine.
+        """
 
-    def end(self, name: str, *, signal: int, grace: float) -> None:
-        """Ask the tree to end: the signal to its main process, a kill for all of it after `grace` seconds. Does not wait."""
+    def start(self, spec: ServiceSpec, launch: Launch, *, incarnation: int, generation: int) -> int:
+        """Start an incarnation and return its pid.
 
-    def ended(self) -> Sequence[tuple[str, Exit]]:
-        """The services whose trees are gone entirely since the last call."""
+        Raises:
+            OSError: it could not be started; `BlockingIOError` when something of the service still lives.
+        """
+
+    def end(self, name: str, *, stop_signal: int, grace: float) -> None:
+        """Ask the tree to end: the signal to its main process, a kill for all of it after `grace` seconds. Does not wait; repeatable."""
+
+    def ended(self) -> Sequence[Ended]:
+        """The trees that are gone since the last call."""
+
+    def close(self) -> None:
+        """Stop watching. What runs goes on running."""
+
+
+class Wire(Protocol):
+    """What passes between the engine and the workers of services."""
+
+    def send(self, name: str, incarnation: int, order: Order) -> None:
+        """Tell a worker something."""
+
+    def receive(self, name: str, incarnation: int, offset: int) -> tuple[list[Fact], int]:
+        """What a worker said after `offset`, and the new offset."""
+
+    def sign(self, name: str, *, beats: bool) -> int:
+        """A number that changes with each sign of life: the last beat for kinds that beat, the log's growth for the others."""
+
+    def last_words(self, name: str) -> str:
+        """The last line of the service's log, for an incident's cause; empty when there is none."""
 
 
 class SandboxKind(Protocol):
@@ -84,5 +122,5 @@ class RunnerKind(Protocol):
     def check(self, spec: ServiceSpec) -> ServiceSpec:
         """The specification with its defaults filled in. Raises `BadInput` with a sentence when it cannot work."""
 
-    def launch(self, spec: ServiceSpec, *, home: Path, folder: Path) -> Launch:
-        """How to start the runner. `folder` is its own, below the home."""
+    def launch(self, spec: ServiceSpec, *, home: Home) -> Launch:
+        """How to start the runner; its own folder is `home.service(spec.name)`. The engine adds QCITY_SERVICE and QCITY_INCARNATION to the environment."""

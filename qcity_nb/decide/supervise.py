@@ -86,7 +86,7 @@ def delay(policy: RestartPolicy, name: str, failures: int) -> timedelta:
     """
     if failures <= 1:
         return timedelta(0)
-    plain = min(policy.base * 2 ** min(failures - 2, 32), policy.cap)
+    plain = min(policy.base * float(2 ** min(failures - 2, 32)), policy.cap)
     draw = zlib.crc32(f"{name}/{failures}".encode()) / 0xFFFFFFFF * 2 - 1
     return plain * (1 + policy.jitter * draw)
 

@@ -1,0 +1,21 @@
+"""The real clocks."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta, timezone
+
+
+class SystemClock:
+    """The steady clock starts at the wall clock's time and then follows the kernel's monotonic one: it never jumps and does not run while the machine sleeps."""
+
+    def __init__(self) -> None:
+        self._begin, self._mark = self.wall(), time.monotonic()
+
+    def now(self) -> datetime:
+        """The steady clock."""
+        return self._begin + timedelta(seconds=time.monotonic() - self._mark)
+
+    def wall(self) -> datetime:
+        """The wall clock."""
+        return datetime.now(timezone.utc)

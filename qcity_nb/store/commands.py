@@ -1,0 +1,91 @@
+"""What people ask for. A command is the request and its audit row at once: who, when, what, and what came of it.
+
+Verbs of commands (subject; args):
+  runner.start (name; kind, labels, options…)   runner.stop (name)   runner.drain (name)   runner.remove (name)
+  job.rerun (job id)   job.cancel (job id; reason)   engine.stop ("")   engine.backup ("")
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from .schema import commands
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A request. `status` is new, done or refused; a refused one says why in `result["error"]`, and what to do in `result["todo"]`."""
+
+    id: int
+    at: datetime
+    actor: str
+    verb: str
+    subject: str
+    args: dict[str, object]
+    status: str
+    result: dict[str, object] | None
+    done: datetime | None
+
+
+_COLUMNS = [commands.c[name] for name in ("id", "at", "actor", "verb", "subject", "args", "status", "result", "done")]
+
+
+def actor() -> str:
+    """Who asks: user@host, as the operating system says."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def ask(
+    connection: Connection,
+    place: str,
+    verb: str,
+    subject: str = "",
+    args: Mapping[str, object] | None = None,
+    *,
+    at: datetime,
+    key: str | None = None,
+) -> int:
+    """Put a command; one with a key that is known already is the same command. Returns its id."""
+    key = key or uuid.uuid4().hex
+    known = connection.execute(sa.select(commands.c.id).where(commands.c.key == key)).scalar()
+    if known is not None:
+        return int(known)
+    row = commands.insert().values(
+        place=place, key=key, at=at, actor=actor(), verb=verb, subject=subject, args=dict(args or {}), status="new"
+    )
+    return int(connection.execute(row.returning(commands.c.id)).scalar_one())
+
+
+def get(connection: Connection, id_: int) -> Command:
+    """One command."""
+    return Command(**connection.execute(sa.select(*_COLUMNS).where(commands.c.id == id_)).mappings().one())
+
+
+def new(connection: Connection, place: str) -> list[Command]:
+    """The commands that nobody has acted on, oldest first."""
+    query = sa.select(*_COLUMNS).where(commands.c.place == place, commands.c.status == "new").order_by(commands.c.id)
+    return [Command(**row) for row in connection.execute(query).mappings()]
+
+
+def answer(connection: Connection, id_: int, *, status: str, result: Mapping[str, object], at: datetime) -> None:
+    """Say what came of a command."""
+    connection.execute(commands.update().where(commands.c.id == id_).values(status=status, result=dict(result), done=at))
+
+
+def latest(connection: Connection, place: str, *, limit: int = 100) -> list[Command]:
+    """The newest commands, oldest first: the audit of who asked for what."""
+    query = sa.select(*_COLUMNS).where(commands.c.place == place).order_by(commands.c.id.desc()).limit(limit)
+    return [Command(**row) for row in connection.execute(query).mappings()][::-1]

@@ -1,0 +1,178 @@
+"""The tables. A change here needs a migration beside it; a test holds the two together.
+
+`place` is the home's own id, so that many places can share one PostgreSQL store. Stamps are wall-clock time.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
+
+from ..model.service import ServiceSpec, ServiceState
+from ..model.work import Annotation, Artifact, BuildPlan, JobPlan, Step
+from .columns import Json, Moment
+
+meta = MetaData()
+
+lease = Table(
+    "lease",
+    meta,
+    Column("place", String(64), primary_key=True),
+    Column("generation", Integer, nullable=False),
+    Column("holder", Text, nullable=False),  # host:pid, for people
+    Column("host", String(16), nullable=False),  # process, kernel or once
+    Column("taken", Moment, nullable=False),
+    Column("renewed", Moment, nullable=False),
+    Column("released", Moment),
+    Column("note", Text, nullable=False, server_default=""),  # what is wrong with the engine itself, in words
+)
+
+services = Table(
+    "services",
+    meta,
+    Column("id", Integer, primary_key=True),
+    Column("place", String(64), nullable=False),
+    Column("name", String(128), nullable=False),
+    Column("kind", String(64), nullable=False),
+    Column("spec", Json(ServiceSpec), nullable=False),
+    Column("state", Json(ServiceState), nullable=False),
+    Column("phase", String(16), nullable=False),
+    Column("desired", String(16), nullable=False),
+    Column("since", Moment, nullable=False),
+    Column("pid", Integer),
+    Column("offset", Integer, nullable=False, server_default="0"),  # how far this incarnation's facts were read
+    Column("sandbox", String(16), nullable=False, server_default=""),
+    Column("trouble", Json(dict[str, str]), nullable=False, server_default="{}"),
+    Column("created", Moment, nullable=False),
+    Column("removed", Moment),
+    UniqueConstraint("place", "name"),
+)
+
+flips = Table(
+    "flips",
+    meta,
+    Column("id", Integer, primary_key=True),
+    Column("at", Moment, nullable=False, index=True),
+    Column("place", String(64), nullable=False),
+    Column("about", String(16), nullable=False),  # engine, runner, build, job, store
+    Column("subject", String(200), nullable=False),
+    Column("old", String(32), nullable=False),
+    Column("new", String(32), nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("generation", Integer, nullable=False),
+)
+
+beats = Table(
+    "beats",
+    meta,
+    Column("service", Integer, primary_key=True),
+    Column("at", Integer, primary_key=True),  # seconds since 1970
+    Column("up", Integer, nullable=False),  # 0 or 1
+    Column("busy", Integer, nullable=False),  # jobs running
+    sqlite_with_rowid=False,
+)
+
+rollups = Table(
+    "rollups",
+    meta,
+    Column("span", Integer, primary_key=True),  # 60 or 3600 seconds
+    Column("service", Integer, primary_key=True),
+    Column("at", Integer, primary_key=True),  # begin of the span, seconds since 1970
+    Column("beats", Integer, nullable=False),
+    Column("up", Integer, nullable=False),
+    Column("busy", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+commands = Table(
+    "commands",
+    meta,
+    Column("id", Integer, primary_key=True),
+    Column("place", String(64), nullable=False),
+    Column("key", String(80), nullable=False, unique=True),  # the same key twice is the same command
+    Column("at", Moment, nullable=False),
+    Column("actor", String(128), nullable=False),
+    Column("verb", String(32), nullable=False),
+    Column("subject", String(200), nullable=False),
+    Column("args", Json(dict[str, object]), nullable=False),
+    Column("status", String(16), nullable=False),  # new, done, refused
+    Column("result", Json(dict[str, object])),
+    Column("done", Moment),
+    Index("commands_new", "place", "status"),
+)
+
+intents = Table(
+    "intents",
+    meta,
+    Column("id", Integer, primary_key=True),
+    Column("place", String(64), nullable=False),
+    Column("key", String(200), nullable=False, unique=True),
+    Column("at", Moment, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("verb", String(32), nullable=False),
+    Column("subject", String(200), nullable=False),
+    Column("outcome", Text),  # None while nobody knows: written before the act, filled after it
+    Column("done", Moment),
+    Index("intents_open", "place", "outcome"),
+)
+
+builds = Table(
+    "builds",
+    meta,
+    Column("id", Integer, primary_key=True),
+    Column("place", String(64), nullable=False),
+    Column("runner", String(128), nullable=False),
+    Column("sha", String(64), nullable=False),
+    Column("ref", String(300), nullable=False),
+    Column("workflow", String(300), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("plan", Json(BuildPlan), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("finished", Moment),
+    Column("outcome", String(16)),
+    UniqueConstraint("place", "runner", "sha", "ref", "workflow", "attempt"),
+)
+
+jobs = Table(
+    "jobs",
+    meta,
+    Column("id", Integer, primary_key=True),
+    Column("build", Integer, ForeignKey("builds.id"), nullable=False, index=True),
+    Column("plan", Json(JobPlan), nullable=False),
+    Column("key", String(200), nullable=False),
+    Column("name", String(300), nullable=False),
+    Column("status", String(16), nullable=False, index=True),
+    Column("outcome", String(16)),
+    Column("attempt", Integer, nullable=False),
+    Column("token", String(80), nullable=False, index=True),  # of the attempt under way or the last one
+    Column("runner", String(128), nullable=False, server_default=""),
+    Column("incarnation", Integer, nullable=False, server_default="0"),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("sandbox", String(16), nullable=False, server_default=""),
+    Column("queued", Moment),
+    Column("started", Moment),
+    Column("finished", Moment),
+    Column("steps", Json(tuple[Step, ...]), nullable=False),
+    Column("annotations", Json(tuple[Annotation, ...]), nullable=False),
+    Column("outputs", Json(dict[str, str]), nullable=False),
+    Column("artifacts", Json(tuple[Artifact, ...]), nullable=False),
+    Column("log", Text, nullable=False, server_default=""),
+    Column("cancel", Text, nullable=False, server_default=""),
+    Column("reused", Boolean, nullable=False, server_default="0"),  # taken over from an earlier attempt of its build
+)
+
+incidents = Table(
+    "incidents",
+    meta,
+    Column("id", Integer, primary_key=True),
+    Column("place", String(64), nullable=False),
+    Column("service", String(128), nullable=False, index=True),
+    Column("opened", Moment, nullable=False),
+    Column("closed", Moment),
+    Column("state", String(16), nullable=False),  # open, healthy, quarantined
+    Column("title", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("evidence", Json(tuple[str, ...]), nullable=False),
+    Column("done", Json(tuple[str, ...]), nullable=False),
+    Column("proof", Json(tuple[str, ...]), nullable=False),
+    Column("awaits", Json(tuple[int, ...]), nullable=False),  # jobs that have to come to their end before it is closed
+)
