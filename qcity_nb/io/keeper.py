@@ -1,0 +1,228 @@
+"""The parent of every service: it starts the service while the lock is held, writes down who it is and how it ended, and lets nothing of it live on.
+
+Run with `python -I -S keeper.py FD` it is a fork server: each request that arrives on socket FD becomes a keeper of its own,
+in its own session, so a hundred of them share their memory and none of them ends with the engine. Standard library only, single-threaded.
+A keeper is a subreaper: whatever its service double-forks or hands to a new session comes back to it and is ended with the service.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import ctypes
+import errno
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+PR_SET_CHILD_SUBREAPER = 36
+SIGNALS = frozenset(map(int, (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP)))
+LIBC = ctypes.CDLL(None)
+REAP_SECONDS = 15.0
+
+
+def serve(channel: socket.socket) -> None:
+    """The fork server's loop; it ends when the engine's end of the channel is closed."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # inherited by the keepers, which wait for them; a service gets a clean mask
+    gc.disable()
+    gc.freeze()
+    channel.settimeout(1.0)  # so that ended keepers do not stay zombies for long
+    while True:
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        try:
+            raw, fds = _receive(channel)
+        except TimeoutError:
+            continue
+        if not raw:
+            return
+        request = json.loads(raw)  # here, so that the keeper touches as little memory as it can
+        if os.fork() == 0:
+            code = 1
+            try:
+                code = keep(request, channel.fileno(), *fds)
+            finally:
+                os._exit(code)
+        del request
+        for fd in fds:
+            os.close(fd)
+
+
+def keep(request: dict[str, Any], channel: int, lock: int, log: int, reply: int) -> int:
+    """Start the service and stay until nothing of it lives. Returns the keeper's own exit code."""
+    os.close(channel)
+    os.setsid()
+    LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    for standard in (1, 2):  # 0 is the fork server's: nothing to read
+        os.dup2(log, standard)
+    os.close(log)
+    told, tell = os.pipe()
+    main = os.fork()
+    if main == 0:
+        os.close(told)
+        _become(request, lock, tell)
+    os.close(tell)
+    error = os.read(told, 4096).decode("utf-8", "replace")
+    os.close(told)
+    if error:
+        os.waitpid(main, 0)
+        os.close(lock)
+    os.write(reply, json.dumps({"error": error}).encode() if error else b'{"pid": %d, "keeper": %d}' % (main, os.getpid()))
+    os.close(reply)
+    return 0 if error else _watch(request, main)
+
+
+def children() -> list[int]:
+    """The processes whose parent this one is, ended ones that nobody has waited for included."""
+    try:
+        return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+        return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _parent(pid) == os.getpid()]
+
+
+def start_of(pid: int) -> int:
+    """When a process started, in clock ticks since boot; 0 when it is gone or a zombie. Source: proc(5), fields 3 and 22 of stat."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return 0 if fields[0] in "ZX" else int(fields[19])
+
+
+def boot_id() -> str:
+    """The kernel's name for this boot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def kill_group(cgroup: str) -> None:
+    """End every process of a control group at once, where there is one (cgroup v2, Linux 5.14)."""
+    if cgroup:
+        with contextlib.suppress(OSError):
+            Path(cgroup, "cgroup.kill").write_text("1")
+
+
+def write_whole(path: Path, record: dict[str, Any]) -> None:
+    """Put a JSON file in one step."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_text(json.dumps(record))
+    part.rename(path)
+
+
+def _become(request: dict[str, Any], lock: int, tell: int) -> None:
+    """In the child: write down who we are while the lock is held, then turn into the service."""
+    try:
+        os.setsid()
+        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        if request["cgroup"]:
+            with contextlib.suppress(OSError):
+                Path(request["cgroup"], "cgroup.procs").write_text("0")
+        me, keeper = os.getpid(), os.getppid()
+        who = {"pid": me, "start": start_of(me), "boot": boot_id(), "keeper": keeper, "keeper_start": start_of(keeper)}
+        write_whole(Path(request["folder"], "proc.json"), {**who, **{key: request[key] for key in ("incarnation", "generation", "cgroup")}})
+        os.set_inheritable(lock, True)
+        os.chdir(request["cwd"])
+        os.execvpe(request["argv"][0], request["argv"], request["env"])
+    except OSError as error:
+        what = error.filename if isinstance(error.filename, str) and error.errno != errno.ENOENT else request["argv"][0]
+        if error.errno == errno.ENOENT and not os.path.isdir(request["cwd"]):
+            what = request["cwd"]
+        os.write(tell, f"{what}: {os.strerror(error.errno or 0)}".encode())
+    finally:
+        os._exit(127)
+
+
+def _watch(request: dict[str, Any], main: int) -> int:
+    status: int | None = None
+    kill_at: float | None = None
+    while status is None:
+        wait = 3600.0 if kill_at is None else max(0.0, kill_at - time.monotonic())
+        seen = signal.sigtimedwait(SIGNALS, wait)
+        number = None if seen is None else seen.si_signo
+        if number == signal.SIGTERM and kill_at is None:
+            kill_at = time.monotonic() + _ask_to_stop(request, main)
+        elif number == signal.SIGUSR1 or (number is None and kill_at is not None):
+            os.kill(main, signal.SIGKILL)
+            kill_group(request["cgroup"])
+        status = _reap(main)
+    folder = Path(request["folder"])
+    record: dict[str, Any] = {"incarnation": request["incarnation"], "leftovers": 0, "clean": False}
+    record["code"] = os.waitstatus_to_exitcode(status) if not os.WIFSIGNALED(status) else None
+    record["signal"] = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+    write_whole(folder / "exit.json", record)  # first of all what is known now; the leftovers may take a moment
+    record["leftovers"] = end_descendants(request["cgroup"])
+    record["clean"] = True
+    write_whole(folder / "exit.json", record)
+    if request["cgroup"]:
+        with contextlib.suppress(OSError):
+            os.rmdir(request["cgroup"])
+    return 0
+
+
+def end_descendants(cgroup: str) -> int:
+    """Kill whatever has this process as its parent, again and again until nothing comes back to it. Returns how many were killed."""
+    killed, deadline = 0, time.monotonic() + REAP_SECONDS
+    while (pids := children()) and time.monotonic() < deadline:
+        kill_group(cgroup)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        killed += _reap_all()
+    return killed
+
+
+def _ask_to_stop(request: dict[str, Any], main: int) -> float:
+    """Send the stop signal; how many seconds of grace the service has."""
+    try:
+        asked = json.loads(Path(request["folder"], "stop.json").read_text())
+    except (OSError, ValueError):
+        asked = request
+    os.kill(main, int(asked["stop_signal"]))
+    os.kill(main, signal.SIGCONT)  # a stopped process cannot stop itself
+    return float(asked["grace"])
+
+
+def _reap(main: int) -> int | None:
+    """Wait for every child that has ended; the status of `main` when it was among them."""
+    found = None
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            if ended[0] == main:
+                found = ended[1]
+    return found
+
+
+def _reap_all() -> int:
+    count = 0
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            count += 1
+    return count
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
+    raw, ancillary, _flags, _address = channel.recvmsg(1 << 20, socket.CMSG_SPACE(3 * array.array("i").itemsize))
+    fds = array.array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(data)
+    return raw, list(fds)
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))
