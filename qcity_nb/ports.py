@@ -103,10 +103,14 @@ class SandboxKind(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Cage:
-    """What a job may see: `work` writable, `readable` read-only, the network only when asked for."""
+    """What a job may see: `work` writable, `readable` read-only, `hidden` not at all, the network only when asked for.
+
+    Whoever starts the wrapped command gives it exactly `env` as its environment, so that no value ever stands in an argv.
+    """
 
     work: Path
     readable: tuple[Path, ...] = ()
+    hidden: tuple[Path, ...] = ()
     network: bool = False
     uid: int | None = None
     limits: Limits = Limits()

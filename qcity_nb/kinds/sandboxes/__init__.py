@@ -1,0 +1,68 @@
+"""Ways to shut a job in, the strongest first, and the choice of the best one that this machine proves."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from pathlib import Path
+
+from ...errors import Refused
+from ...model.service import Sandbox
+from ...ports import SandboxKind
+from .. import load
+
+ORDER = ("bubblewrap", "ownuid", "bare")
+CGROUPS = ("/sys/fs/cgroup/memory", "/sys/fs/cgroup")
+
+
+@functools.lru_cache(maxsize=1)
+def _proved() -> tuple[SandboxKind, Sandbox, str]:
+    missing: list[str] = []
+    best_kind: tuple[SandboxKind, Sandbox] | None = None
+    for name in ORDER:
+        kind: SandboxKind = load("sandboxes", name)
+        level, lack = kind.probe()
+        if lack:
+            missing.append(lack)
+        if best_kind is None or level.rank > best_kind[1].rank:
+            best_kind = (kind, level)
+        if level is Sandbox.FULL or (best_kind[1] is Sandbox.PARTIAL):
+            break
+    assert best_kind is not None
+    return best_kind[0], best_kind[1], "; ".join(missing)
+
+
+def best(minimum: Sandbox = Sandbox.NONE) -> tuple[SandboxKind, Sandbox, str]:
+    """The strongest sandbox of this machine: the kind, the level it proved, and what is missing for more.
+
+    Raises:
+        Refused: it is below `minimum`.
+    """
+    kind, level, missing = _proved()
+    if level.rank < minimum.rank:
+        raise Refused(
+            f'jobs are to run under sandbox "{minimum.value}" and this machine allows "{level.value}" at most: {missing}',
+            f'Set sandbox = "{level.value}" to accept that, or use another machine',
+        )
+    return kind, level, missing
+
+
+def cgroup_name(work: Path) -> str:
+    """The control group of the job that works in `work`."""
+    return "qcity-" + hashlib.sha256(os.fsencode(work)).hexdigest()[:16]
+
+
+def release(work: Path) -> None:
+    """Remove the control group of a job that has ended; nothing happens when there is none."""
+    for root in CGROUPS:
+        folder = Path(root) / cgroup_name(work)
+        try:
+            for pid in (folder / "cgroup.procs").read_text().split():
+                os.kill(int(pid), 9)
+        except OSError:
+            pass
+        try:
+            folder.rmdir()
+        except OSError:
+            pass
