@@ -1,0 +1,47 @@
+"""Kinds of runners for a simulated machine: one that takes jobs and beats, one that only lives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from ..errors import BadInput
+from ..model.home import Home
+from ..model.service import ServiceSpec
+from ..ports import Launch, RunnerKind
+
+
+@dataclass(kw_only=True)  # not frozen: the protocol's attributes are plain ones
+class FakeKind:
+    """A `RunnerKind` that checks next to nothing: the option `bad` makes it refuse, as a real kind does with what cannot work."""
+
+    takes_jobs: bool
+    beats: bool
+
+    def check(self, spec: ServiceSpec) -> ServiceSpec:
+        """The specification, with a silence that ends it after a minute."""
+        if "bad" in spec.options:
+            raise BadInput(f"runner {spec.name} cannot work: its option bad says so", "leave it out")
+        return replace(spec, silent_after=spec.silent_after or timedelta(minutes=1))
+
+    def launch(self, spec: ServiceSpec, *, home: Home) -> Launch:
+        """A command that the simulated machine knows."""
+        return Launch(argv=("fake", spec.name), env={}, cwd=home.service(spec.name))
+
+
+KINDS: dict[str, RunnerKind] = {
+    "local": FakeKind(takes_jobs=True, beats=True),
+    "command": FakeKind(takes_jobs=False, beats=False),
+}
+"""Under the names of the real ones, so that commands and rows look the same."""
+
+
+def load(family: str, name: str) -> RunnerKind:
+    """What `kinds.load` does, for simulated runners.
+
+    Raises:
+        BadInput: there is no such kind.
+    """
+    if family != "runners" or name not in KINDS:
+        raise BadInput(f'there is no kind "{name}" of {family}', f"there are: {', '.join(KINDS)}")
+    return KINDS[name]

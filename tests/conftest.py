@@ -1,0 +1,119 @@
+"""Fixtures for all tests: a home, a store on SQLite and on PostgreSQL, the options of the simulator.
+
+PostgreSQL comes from QCITY_TEST_POSTGRES (a URL), else a private cluster is started once for the session. Where there is none, these
+tests say why they skip; in CI they fail instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qcity_nb.model.home import Home
+from qcity_nb.store.database import Store, prepare, prepare_home
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--world-seeds", type=int, default=0, help="how many seeds the simulator runs (default: what fits in its time)")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A fresh home in a folder of its own."""
+    return prepare_home(tmp_path / "home")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest) -> str | None:
+    """The address of an empty database: None for the home's own file."""
+    if request.param == "sqlite":
+        return None
+    return str(request.getfixturevalue("postgres_database"))
+
+
+@pytest.fixture
+def store(home: Home, store_url: str | None) -> Iterator[Store]:
+    """A migrated, empty store."""
+    opened, said = prepare(home, store_url)
+    assert not said
+    with contextlib.closing(opened):
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The address of a PostgreSQL server on which databases may be made."""
+    if url := os.environ.get("QCITY_TEST_POSTGRES"):
+        yield url
+        return
+    programs = _find_programs()
+    if programs is None:
+        reason = "PostgreSQL is not installed here (no initdb on PATH or in /usr/lib/postgresql): apt-get install postgresql"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with _private_cluster(programs) as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_database(postgres_server: str) -> Iterator[str]:
+    """The address of an empty database that goes away after the test."""
+    import psycopg
+    from sqlalchemy.engine import make_url
+
+    server = make_url(postgres_server)
+    plain = server.set(drivername="postgresql").render_as_string(hide_password=False)
+    name = f"qcity_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute(f"create database {name}")
+    yield server.set(database=name).render_as_string(hide_password=False)
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)")
+
+
+def _find_programs() -> Path | None:
+    """The newest folder that holds initdb and pg_ctl: Debian keeps them off PATH, and a link on PATH leads to it."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]), reverse=True)
+    if on_path := shutil.which("initdb"):
+        found.append(Path(on_path).resolve())
+    return found[0].parent if found else None
+
+
+@contextlib.contextmanager
+def _private_cluster(programs: Path) -> Iterator[str]:
+    """A cluster in a temporary folder, as the user postgres when we are root: the server refuses to run as root."""
+    folder = Path(tempfile.mkdtemp(prefix="qcity-pg-"))
+    become: dict[str, object] = {}
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("postgres")
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        become = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+
+    def run(*command: str) -> None:
+        with (folder / "said").open("ab") as said:  # not a pipe: the server would keep it open
+            subprocess.run([str(programs / command[0]), *command[1:]], check=True, cwd=folder, stdout=said, stderr=said, **become)
+
+    data = str(folder / "data")
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c fsync=off -c max_connections=120"
+    try:
+        run("initdb", "-D", data, "-U", "qcity", "-A", "trust", "-E", "UTF8", "--no-sync")
+        run("pg_ctl", "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start")
+        yield f"postgresql+psycopg://qcity@127.0.0.1:{port}/postgres"
+    finally:
+        with contextlib.suppress(subprocess.CalledProcessError):
+            run("pg_ctl", "-D", data, "-m", "immediate", "stop")
+        shutil.rmtree(folder, ignore_errors=True)
