@@ -27,7 +27,7 @@ from ..model.service import Exit, Identity, ServiceSpec
 from ..ports import Alive, Ended, Launch
 from . import keeper
 from .files import try_lock
-from .sweep import sweep
+from .sweep import reap_orphans, sweep
 
 REPLY_SECONDS = 10.0
 LOCK_SECONDS = 0.5
@@ -51,12 +51,15 @@ class LinuxProcesses:
     Args:
         home: where the services' folders are.
         place: the home's id; part of the mark that every process of a service carries in its environment.
+        subreaper: let orphans of services come to this process. Only for a process that has no other children.
     """
 
-    def __init__(self, home: Home, place: str) -> None:
+    def __init__(self, home: Home, place: str, *, subreaper: bool = False) -> None:
         if not sys.platform.startswith("linux"):
             raise EngineError(f"services can be supervised on Linux only for now, this is {sys.platform}", "use a Linux machine, WSL 2 or Colab")
-        self._home, self._place = home, place
+        self._home, self._place, self._subreaper = home, place, subreaper
+        if subreaper:
+            keeper.LIBC.prctl(keeper.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._watched: dict[str, _Watched] = {}
         self._server: tuple[subprocess.Popen[bytes], socket.socket] | None = None
         self._cgroups = _cgroup_root(place)
@@ -121,6 +124,8 @@ class LinuxProcesses:
     def ended(self) -> Sequence[Ended]:
         """The trees that are gone since the last call."""
         gone = []
+        if self._subreaper:
+            reap_orphans()
         for name, seen in list(self._watched.items()):
             late = seen.kill_at is not None and time.monotonic() > seen.kill_at
             if late:
@@ -181,7 +186,7 @@ class LinuxProcesses:
         self._watched[name] = _Watched(fd=fd, incarnation=record["incarnation"], record=record, kept=kept)
 
     def _sweep(self, name: str, record: dict[str, Any]) -> int:
-        return sweep(self._folder(name) / "lock", mark=self.mark(name), cgroup=record.get("cgroup", ""))
+        return sweep(self._folder(name) / "lock", mark=self.mark(name), cgroup=record.get("cgroup", ""), subreaper=self._subreaper)
 
     def _settled_record(self, name: str, record: dict[str, Any]) -> dict[str, Any]:
         """The record of what holds the lock: a start under way when the last engine died may not have written it yet."""

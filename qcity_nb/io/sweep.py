@@ -10,31 +10,43 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from .files import try_lock
-from .keeper import children, kill_group, start_of
+from .keeper import children, kill_group
 
 SWEEP_SECONDS = 10.0
 
 
-def sweep(lock: Path, *, mark: str, cgroup: str) -> int:
-    """Kill until nothing holds `lock`, carries `mark` or sits in `cgroup`. Returns how many were killed; gives up after ten seconds."""
-    killed: set[tuple[int, int]] = set()
+def sweep(lock: Path, *, mark: str, cgroup: str, subreaper: bool = False) -> int:
+    """Kill until nothing holds `lock`, carries `mark` or sits in `cgroup`. Returns how many were killed; gives up after ten seconds.
+
+    Args:
+        subreaper: orphans come to this process; a chain that forks and exits is then caught at its newest link.
+    """
+    killed: set[int] = set()
     deadline = time.monotonic() + SWEEP_SECONDS
     while time.monotonic() < deadline:
-        members = _members(cgroup)
+        found = _members(cgroup)
         kill_group(cgroup)
-        found = members | _marked(mark, children())  # an engine that is a subreaper gets a fork-and-exit chain's newest link at once
+        if subreaper:
+            reap_orphans()
+            found |= _marked(mark, children())
         found = found or _holders(lock) | _marked(mark, _pids())
-        for pid in found - {os.getpid()}:
+        for pid in found:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                killed.add((pid, start_of(pid)))
                 os.kill(pid, signal.SIGKILL)
-        _reap_ours(found)
+        killed |= found
         if not found and _is_free(lock):
             break
     if cgroup:
         with contextlib.suppress(OSError):
             os.rmdir(cgroup)
     return len(killed)
+
+
+def reap_orphans() -> None:
+    """Wait for every child of this process that has ended."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _members(cgroup: str) -> set[int]:
@@ -73,13 +85,6 @@ def _marked(mark: str, pids: Iterable[int]) -> set[int]:
 
 def _pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()]
-
-
-def _reap_ours(pids: set[int]) -> None:
-    """An engine that is a subreaper inherits orphans; as zombies they would be found for ever."""
-    for pid in set(children()) & pids:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, 0)
 
 
 def _is_free(lock: Path) -> bool:
