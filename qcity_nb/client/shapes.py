@@ -1,0 +1,190 @@
+"""The documented JSON shapes of everything that can be listed; `schema.json` beside this file describes them and tests hold the two together.
+
+Moments are ISO 8601 in UTC, durations are seconds in fields that end in `_s`, nothing is ever left out: what is unknown is null.
+Values of environment variables are never among them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ..decide.wording import sentence
+from ..model.service import Exit
+from ..model.work import Build
+from ..store.history import Incident
+from ..store.work import JobRow
+from . import incidents as incident_words
+from .doctor import Finding
+from .jobs import duration, failing_step, waited
+from .link import now
+from .view import EngineView, RunnerView, View
+
+Shape = dict[str, Any]
+
+
+def schema() -> Shape:
+    """The JSON Schema of all shapes (draft 2020-12): each listing is one entry of its `$defs`."""
+    loaded: Shape = json.loads(resources.files(__package__).joinpath("schema.json").read_text("utf-8"))
+    return loaded
+
+
+def moment(value: datetime | None) -> str | None:
+    """ISO 8601, UTC, milliseconds."""
+    return None if value is None else value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def seconds(value: timedelta | None) -> float | None:
+    """Seconds with three places."""
+    return None if value is None else round(value.total_seconds(), 3)
+
+
+def engine(view: EngineView, *, home: Path, store: str) -> Shape:
+    """`qcity engine status --json`."""
+    return {
+        "state": view.state.value,
+        "alive": view.alive,
+        "sentence": sentence(f"The engine {view.condition.text}"),
+        "todo": view.condition.todo,
+        "pid": view.pid,
+        "host": view.host,
+        "generation": view.generation,
+        "since": moment(view.taken),
+        "last_sign": moment(view.last),
+        "age_s": seconds(max(now() - view.last, timedelta(0))) if view.last else None,
+        "note": view.note,
+        "home": str(home),
+        "store": store,
+    }
+
+
+def runner(view: RunnerView) -> Shape:
+    """`qcity runner show NAME --json`."""
+    row, state, spec = view.row, view.row.state, view.row.spec
+    return {
+        "name": row.name,
+        "kind": spec.kind,
+        "labels": list(spec.labels),
+        "options": _masked(spec.options),
+        "phase": state.phase.value,
+        "desired": state.desired.value,
+        "health": view.condition.level.value,
+        "sentence": sentence(f"{row.name} {view.condition.text}"),
+        "todo": view.condition.todo,
+        "since": moment(row.since),
+        "pid": row.pid,
+        "incarnation": state.incarnation,
+        "busy": state.busy,
+        "failures": state.failures,
+        "restarts": len(state.starts),
+        "next_start": moment(state.next_at),
+        "sandbox": row.sandbox,
+        "trouble": {about: text for about, text in row.trouble.items() if text},
+        "uptime_24h": view.uptime,
+        "incident": state.incident,
+        "last_exit": _exit(state.last_exit),
+    }
+
+
+def job(row: JobRow, build: Build | None, *, root: Path) -> Shape:
+    """`qcity job show ID --json`."""
+    plan = build.plan if build else None
+    return {
+        "id": row.id,
+        "build": row.build,
+        "name": row.plan.name,
+        "key": row.plan.key,
+        "needs": list(row.plan.needs),
+        "labels": list(row.plan.labels),
+        "workflow": plan.workflow if plan else "",
+        "sha": plan.sha if plan else "",
+        "ref": plan.ref if plan else "",
+        "subject": plan.subject if plan else "",
+        "status": row.status.value,
+        "outcome": row.outcome.value if row.outcome else None,
+        "attempt": row.attempt,
+        "runner": row.runner,
+        "reason": row.reason,
+        "sandbox": row.sandbox,
+        "queued": moment(row.queued),
+        "started": moment(row.started),
+        "finished": moment(row.finished),
+        "wait_s": seconds(waited(row)),
+        "duration_s": seconds(duration(row)),
+        "failing_step": failing_step(row) or None,
+        "steps": [
+            {"number": step.number, "name": step.name, "outcome": step.outcome.value if step.outcome else None, "seconds": step.seconds}
+            for step in row.steps
+        ],
+        "annotations": [
+            {"level": note.level, "message": note.message, "file": note.file, "line": note.line, "step": note.step} for note in row.annotations
+        ],
+        "outputs": dict(row.outputs),
+        "artifacts": [{"name": item.name, "path": item.path, "size": item.size, "files": item.files} for item in row.artifacts],
+        "log": str(root / row.log) if row.log else None,
+    }
+
+
+def incident(row: Incident) -> Shape:
+    """`qcity incident show ID --json`."""
+    return {
+        "id": row.id,
+        "runner": row.service,
+        "state": row.state,
+        "opened": moment(row.opened),
+        "closed": moment(row.closed),
+        "duration_s": seconds(row.closed - row.opened) if row.closed else None,
+        "title": row.title,
+        "cause": row.cause,
+        "evidence": list(row.evidence),
+        "done": list(row.done),
+        "proof": list(row.proof),
+        "sentence": incident_words.tell(row),
+    }
+
+
+def status(view: View, *, home: Path, store: str) -> Shape:
+    """`qcity status --json`."""
+    return {
+        "at": moment(view.at),
+        "level": view.headline.level.value,
+        "headline": view.headline.text,
+        "todo": view.headline.todo,
+        "engine": engine(view.engine, home=home, store=store),
+        "runners": [runner(item) for item in view.runners.values()],
+        "jobs": {"running": view.work.running, "queued": view.work.queued, "wait_p95_s": seconds(view.work.wait)},
+        "incidents": [incident(row) for row in view.incidents],
+    }
+
+
+def runners(view: View) -> Shape:
+    """`qcity runner list --json`."""
+    return {"runners": [runner(item) for item in view.runners.values()]}
+
+
+def jobs(rows: Iterable[JobRow], builds: Mapping[int, Build], *, root: Path) -> Shape:
+    """`qcity job list --json`."""
+    return {"jobs": [job(row, builds.get(row.build), root=root) for row in rows]}
+
+
+def incidents(rows: Iterable[Incident]) -> Shape:
+    """`qcity incident list --json`."""
+    return {"incidents": [incident(row) for row in rows]}
+
+
+def doctor(findings: Iterable[Finding]) -> Shape:
+    """`qcity doctor --json`."""
+    found = [{"check": item.check, "verdict": item.verdict, "sentence": item.sentence, "todo": item.todo} for item in findings]
+    return {"ok": all(item["verdict"] != "bad" for item in found), "findings": found}
+
+
+def _masked(options: Mapping[str, object]) -> Shape:
+    return {key: dict.fromkeys(value, "…") if key == "env" and isinstance(value, Mapping) else value for key, value in options.items()}
+
+
+def _exit(how: Exit | None) -> Shape | None:
+    return None if how is None else {"code": how.code, "signal": how.signal, "leftovers": how.leftovers, "error": how.error}

@@ -1,0 +1,101 @@
+"""`qcity up`: from a repository to running runners. Reads `qcity.toml`, checks it whole, starts what it asks for; running it again changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..decide import config
+from ..errors import BadConfig, BadInput
+from ..model.config import CityConfig, RunnerConfig
+
+if TYPE_CHECKING:
+    from .city import QCity
+
+FILE = "qcity.toml"
+LARGEST = 1 << 20
+
+
+def bring_up(city: QCity, repo: str | Path | None, *, strict: bool) -> None:
+    """Start the engine and the runners that the repository asks for."""
+    where = _repository(repo)
+    asked = read(Path(where)) if where and Path(where).is_dir() else None
+    if where and Path(where).is_dir():
+        look_over(city, Path(where), strict=strict)
+    city.link.ensure()
+    if where is None:
+        return
+    if asked is None:
+        city.runners.start("local", repo=where)
+        return
+    for runner in asked.runners:
+        options = _options(runner, asked, where)
+        city.runners.start(
+            runner.kind,
+            runner.name,
+            labels=runner.labels,
+            silent_after=runner.silent_after,
+            grace=runner.grace,
+            policy=asked.restart,
+            **options,
+        )
+
+
+def read(folder: Path) -> CityConfig | None:
+    """The repository's `qcity.toml`, checked; None when there is none.
+
+    Raises:
+        BadConfig: everything that is wrong with it, one line for each problem.
+    """
+    path = folder / FILE
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BadConfig(f"{path} cannot be read ({error.strerror})", "Make it a readable file, or remove it") from None
+    if len(raw) > LARGEST:
+        raise BadConfig(f"{FILE}:1: this file has {len(raw)} bytes; at most {LARGEST} are read", "Keep only the settings in it")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        number = raw[: error.start].count(b"\n") + 1
+        raise BadConfig(f"{FILE}:{number}: this line is not UTF-8 text", "Save the file as UTF-8") from None
+    found, problems = config.read(text)
+    if problems:
+        raise BadConfig("\n".join(f"{FILE}:{problem.line}: {problem.text}" for problem in problems), f"Nothing was started; the file is {path}")
+    return found
+
+
+def look_over(city: QCity, folder: Path, *, strict: bool) -> None:
+    """Say which jobs of the repository's workflows this machine leaves out."""
+
+
+def _repository(repo: str | Path | None) -> str | None:
+    """The repository that is meant: as given, or the one around the current folder; None when there is none."""
+    if repo is None:
+        here = Path.cwd()
+        found = next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), None)
+        return str(found) if found else None
+    if "://" in str(repo) or (":" in str(repo) and not Path(repo).exists() and "/" not in str(repo).partition(":")[0]):
+        return str(repo)
+    path = Path(repo).expanduser()
+    if not path.exists():
+        raise BadInput(f"there is no folder {path}", "Give the path of a git repository, or its address")
+    if not path.is_dir():
+        raise BadInput(f"{path} is a file, not a repository", "Give the folder that holds .git")
+    return str(path.resolve())
+
+
+def _options(runner: RunnerConfig, asked: CityConfig, where: str) -> Mapping[str, object]:
+    options = dict(runner.options)
+    if runner.kind != "local":
+        return options
+    repo = str(options.get("repo", "."))
+    if "://" not in repo and not Path(repo).is_absolute():
+        options["repo"] = str((Path(where) / repo).resolve())
+    defaults = {"retries": asked.retries, "timeout": asked.timeout.total_seconds() if asked.timeout else None}
+    return options | {key: value for key, value in defaults.items() if value is not None}
+
+

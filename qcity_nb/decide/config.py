@@ -1,0 +1,226 @@
+"""Checks the text of a `qcity.toml`: every wrong key or value becomes one sentence with its line and the nearest right word, all at once. Pure.
+
+    [runner.NAME]   kind labels silent_after grace env, and for
+                      local:   repo branches slots sandbox network poll limits = { memory, processes, file_size }
+                      command: command
+    [policy]        retries timeout restart = { burst, window, base, cap }
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
+
+from ..model.config import CityConfig, Problem, RunnerConfig
+from ..model.service import RestartPolicy
+from .toml_lines import index, line_of
+from .wording import bytes_of, duration, line, nearest
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""What a runner may be called: it becomes the name of a folder."""
+
+Check = Callable[[object], object]
+
+
+class _Wrong(Exception):
+    """A value that cannot be; its text completes "KEY must be …"."""
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise _Wrong("a text")
+    return value
+
+
+def _texts(value: object) -> list[str]:
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
+        raise _Wrong('a list of texts, like ["a", "b"]')
+    return list(value)
+
+
+def _argv(value: object) -> list[str]:
+    if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
+        raise _Wrong('a list: the program and its arguments, like ["buildbot-worker", "start"]')
+    return list(value)
+
+
+def _whole(low: int, high: int) -> Check:
+    def check(value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise _Wrong(f"a whole number from {low} to {high}")
+        return value
+
+    return check
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _Wrong("true or false")
+    return value
+
+
+def _choice(*words: str) -> Check:
+    def check(value: object) -> str:
+        if value not in words:
+            near = nearest(str(value), words)
+            raise _Wrong(f"one of {', '.join(words)}" + (f'; did you mean "{near}"?' if near else ""))
+        return str(value)
+
+    return check
+
+
+def _time(value: object) -> timedelta:
+    try:
+        return duration(value)
+    except ValueError:
+        raise _Wrong('a duration, like 30, "90 s", "10 min" or "6 h"') from None
+
+
+def _seconds(value: object) -> float:
+    seconds = _time(value).total_seconds()
+    if not 0.05 <= seconds <= 86400:
+        raise _Wrong("between 0.05 s and a day")
+    return seconds
+
+
+def _size(value: object) -> int:
+    try:
+        return bytes_of(value)
+    except ValueError:
+        raise _Wrong('a size, like "500 MB" or "4 GB"') from None
+
+
+def _env(value: object) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(item, (str, int)) and not isinstance(item, bool) for item in value.values()):
+        raise _Wrong('a table of texts, like { LANG = "C.UTF-8" }')
+    return {str(name): str(item) for name, item in value.items()}
+
+
+COMMON: dict[str, Check] = {"kind": _text, "labels": _texts, "silent_after": _time, "grace": _time, "env": _env}
+KINDS: dict[str, dict[str, Check]] = {
+    "local": {
+        "repo": _text,
+        "branches": _texts,
+        "slots": _whole(1, 64),
+        "sandbox": _choice("full", "partial", "none"),
+        "network": _flag,
+        "poll": _seconds,
+        "limits": lambda value: value,  # a table of its own, checked key by key
+    },
+    "command": {"command": _argv},
+}
+LIMITS: dict[str, Check] = {"memory": _size, "processes": _whole(1, 1_000_000), "file_size": _size}
+POLICY: dict[str, Check] = {"retries": _whole(0, 10), "timeout": _time, "restart": lambda value: value}
+RESTART: dict[str, Check] = {"burst": _whole(0, 1000), "window": _time, "base": _time, "cap": _time}
+
+
+def read(text: str) -> tuple[CityConfig, tuple[Problem, ...]]:
+    """What a file asks for, and everything that is wrong with it; use the first only when there is none of the second."""
+    text = text.removeprefix("\ufeff")
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        return CityConfig(), (_invalid(str(error), text),)
+    return _Reader(text).city(data)
+
+
+class _Reader:
+    """One pass over one file: collects problems instead of stopping at the first."""
+
+    def __init__(self, text: str) -> None:
+        self.lines = index(text)
+        self.problems: list[Problem] = []
+
+    def city(self, data: Mapping[str, Any]) -> tuple[CityConfig, tuple[Problem, ...]]:
+        """The whole file."""
+        for name in data:
+            if name not in ("runner", "policy"):
+                self._unknown((name,), ("runner", "policy"), "this file")
+        runners = [self._runner(name, table) for name, table in self._table(data, "runner", ()).items()]
+        values = self._checked(self._table(data, "policy", ()), POLICY, ("policy",), "the policy")
+        restart = self._checked(self._table(values, "restart", ("policy",)), RESTART, ("policy", "restart"), "the restart policy")
+        config = CityConfig(
+            runners=tuple(runner for runner in runners if runner is not None),
+            restart=RestartPolicy(**restart),
+            retries=values.get("retries"),
+            timeout=values.get("timeout"),
+        )
+        return config, tuple(sorted(self.problems, key=lambda problem: problem.line))
+
+    def _runner(self, name: str, table: object) -> RunnerConfig | None:
+        path = ("runner", name)
+        if not NAME.fullmatch(name):
+            self._say(path, f'a runner cannot be called "{line(name, limit=80)}": letters, digits, dots, dashes and underscores, 64 at most')
+        if not isinstance(table, dict):
+            self._say(path, f"write [runner.{name}] as a table, with its keys on the lines below it")
+            return None
+        kind = table.get("kind", "local")
+        if kind not in KINDS and isinstance(kind, str) and (near := nearest(kind, KINDS)):
+            self._say((*path, "kind"), f'there is no kind "{line(kind)}" of runner; did you mean "{near}"?')
+            kind = near
+        own = KINDS.get(kind) if isinstance(kind, str) else {}
+        known = COMMON | (own if own is not None else {key: lambda value: value for key in table if key not in COMMON})
+        values = self._checked(table, known, path, f"a {kind} runner")
+        if kind == "command" and "command" not in table:
+            self._say(path, 'a command runner needs its command, like command = ["my-agent", "--run"]')
+        limits = self._checked(self._table(values, "limits", path), LIMITS, (*path, "limits"), "the limits")
+        options = {key: value for key, value in values.items() if key not in COMMON and key != "limits"}
+        options |= {key: value for key, value in (("limits", limits), ("env", values.get("env"))) if value}
+        return RunnerConfig(
+            name=name,
+            kind=str(kind),
+            labels=tuple(values.get("labels", ())),
+            options=options,
+            silent_after=values.get("silent_after"),
+            grace=values.get("grace", timedelta(seconds=10)),
+        )
+
+    def _checked(self, table: Mapping[str, Any], known: Mapping[str, Check], path: tuple[str, ...], what: str) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for key, value in table.items():
+            if key not in known:
+                self._unknown((*path, key), known, what)
+                continue
+            try:
+                values[key] = known[key](value)
+            except _Wrong as wrong:
+                self._say((*path, key), f"{key} = {_shown(value)} must be {wrong}")
+        return values
+
+    def _table(self, data: Mapping[str, Any], key: str, path: tuple[str, ...]) -> dict[str, Any]:
+        value = data.get(key, {})
+        if isinstance(value, dict):
+            return value
+        self._say((*path, key), f"{key} = {_shown(value)} must be a table")
+        return {}
+
+    def _unknown(self, path: tuple[str, ...], known: Mapping[str, Check] | tuple[str, ...], what: str) -> None:
+        near = nearest(path[-1], known)
+        rest = f'did you mean "{near}"?' if near else f"there are: {', '.join(known)}"
+        self._say(path, f'"{line(path[-1], limit=80)}" is no key of {what}; {rest}')
+
+    def _say(self, path: tuple[str, ...], text: str) -> None:
+        self.problems.append(Problem(line=line_of(self.lines, path), text=text))
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f'"{line(value, limit=60)}"' if isinstance(value, str) else line(str(value), limit=60)
+
+
+def _invalid(message: str, text: str) -> Problem:
+    match = re.search(r"\(at line (\d+), column \d+\)", message)
+    number = int(match[1]) if match else max(1, len(text.splitlines()))
+    plain = message.partition(" (at ")[0]
+    return Problem(line=number, text=f"this is not TOML: {plain[:1].lower()}{plain[1:]}")

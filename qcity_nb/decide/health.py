@@ -1,0 +1,182 @@
+"""What the state of everything means for a person: one condition for each runner, one headline for all, the worst first. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+
+from ..model.service import Desired, Phase, ServiceState
+from .wording import count, sentence, since, span
+
+
+class Level(Enum):
+    """How well something is; the order is from bad to good. Each has a glyph and a word, so that colour is never alone."""
+
+    BAD = "bad"
+    STALE = "stale"
+    REPAIRING = "repairing"
+    WARN = "attention"
+    OFF = "off"
+    WELL = "well"
+
+    @property
+    def glyph(self) -> str:
+        """One character that says the same."""
+        return {"bad": "✖", "stale": "◌", "repairing": "↻", "attention": "▲", "off": "○", "well": "●"}[self.value]
+
+    @property
+    def rank(self) -> int:
+        """0 is the worst."""
+        return list(Level).index(self)
+
+
+class EngineState(Enum):
+    """What is known of a place's engine."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"  # on purpose
+    DEAD = "dead"
+    NEVER = "never started"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineFacts:
+    """The engine of a place: `last` is its last sign of life, `note` what it says is wrong with itself."""
+
+    state: EngineState
+    last: datetime | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunnerFacts:
+    """What judging one runner needs."""
+
+    state: ServiceState
+    trouble: Mapping[str, str] = field(default_factory=dict)
+    repairing: bool = False  # an incident of it is open
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """How something is: a level, what a person reads (without the name, no final stop) and what to do next (may be empty)."""
+
+    level: Level
+    text: str
+    todo: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """The jobs of a place in numbers. `wait` is the 95th percentile of the time between queued and started."""
+
+    running: int = 0
+    queued: int = 0
+    wait: timedelta | None = None
+
+
+def engine(facts: EngineFacts, now: datetime) -> Condition:
+    """How the engine is."""
+    if facts.state is EngineState.RUNNING:
+        if facts.note:
+            return Condition(level=Level.WARN, text=facts.note, todo="qcity doctor says more")
+        return Condition(level=Level.WELL, text="is running")
+    if facts.state is EngineState.NEVER:
+        return Condition(level=Level.OFF, text="was never started here", todo="qcity up starts it")
+    if facts.state is EngineState.STOPPED:
+        return Condition(level=Level.OFF, text=f"was stopped {since(facts.last, now)}", todo="qcity up starts it again")
+    text = f"died: its last sign of life was {since(facts.last, now)}"
+    return Condition(level=Level.STALE, text=text, todo="qcity up starts it again and adopts what still runs")
+
+
+def runner(facts: RunnerFacts, of: EngineFacts, now: datetime) -> Condition:
+    """How one runner is. What nobody watches any more is stale, whatever it was."""
+    state, name = facts.state, facts.state.name
+    if of.state is not EngineState.RUNNING:
+        if state.phase is Phase.STOPPED:
+            return Condition(level=Level.OFF, text="is stopped")
+        was = f"was {state.phase.value} when it was last looked at, {since(of.last, now)}"
+        return Condition(level=Level.STALE, text=was, todo="qcity up")
+    if state.phase is Phase.QUARANTINED:
+        todo = f"qcity runner logs {name}, then qcity runner start {name} once the cause is gone"
+        return Condition(level=Level.BAD, text=f"is quarantined: {state.reason or 'restarting it did not help'}", todo=todo)
+    if state.phase is Phase.BACKOFF:
+        wait = "soon" if state.next_at is None else f"in {span(state.next_at - now)}"
+        text = f"ended {count(state.failures, 'time')} in a row and starts again {wait}: {state.reason}"
+        return Condition(level=Level.REPAIRING, text=text, todo=f"qcity runner logs {name}")
+    if state.phase in (Phase.STOPPED, Phase.STOPPING):
+        return _going(state)
+    trouble = "; ".join(text for text in facts.trouble.values() if text)
+    if trouble:
+        return Condition(level=Level.BAD, text=f"has a problem: {trouble}", todo=f"qcity runner show {name}")
+    if facts.repairing:
+        text = "is being repaired" if state.phase is Phase.STARTING else "is up again, its last job still has to prove it"
+        return Condition(level=Level.REPAIRING, text=text)
+    if state.phase is Phase.STARTING:
+        return Condition(level=Level.REPAIRING if state.failures else Level.WARN, text="is starting")
+    if state.desired is Desired.DRAINED:
+        return Condition(level=Level.WARN, text=f"is draining: {count(state.busy, 'job')} to finish")
+    if state.suspicions:
+        return Condition(level=Level.WARN, text="has been silent for longer than it should")
+    return Condition(level=Level.WELL, text="is well, " + (f"{count(state.busy, 'job')} running" if state.busy else "idle"))
+
+
+def headline(of: EngineFacts, conditions: Mapping[str, Condition], work: Work, now: datetime) -> Condition:
+    """The one sentence above everything, with what to do next."""
+    total = len(conditions)
+    if of.state is not EngineState.RUNNING and (total or of.state is EngineState.DEAD):
+        how = engine(of, now)
+        tail = " What you see is the last that was known." if any(c.level is Level.STALE for c in conditions.values()) else ""
+        return Condition(level=how.level, text=f"The engine {how.text}.{tail}", todo=how.todo)
+    if not total:
+        return Condition(level=Level.OFF, text="No runner yet.", todo="qcity runner start local PATH_OF_A_REPOSITORY")
+    for level, word in ((Level.BAD, ("needs you", "need you")), (Level.REPAIRING, ("is being repaired", "are being repaired"))):
+        names = [name for name, condition in conditions.items() if condition.level is level]
+        if names:
+            return _some(names, total, word, conditions)
+    if of.note:
+        return Condition(level=Level.WARN, text=sentence(of.note), todo="qcity doctor says more")
+    ups = [name for name, condition in conditions.items() if condition.level is not Level.OFF]
+    if not ups:
+        who = f"{next(iter(conditions))} is" if total == 1 else f"All {total} runners are"
+        waits = f" {count(work.queued, 'job waits', 'jobs wait')} for one." if work.queued else ""
+        return Condition(level=Level.WARN if work.queued else Level.OFF, text=f"{who} stopped, as asked.{waits}", todo="qcity runner start NAME")
+    odd = [name for name in ups if conditions[name].level is Level.WARN]
+    if odd:
+        return Condition(level=Level.WARN, text=f"{odd[0]} {sentence(conditions[odd[0]].text)} {_load(work)}".strip(), todo=conditions[odd[0]].todo)
+    who = f"{ups[0]} is well." if total == 1 else f"All {total} runners are well."
+    if 1 < total != len(ups):
+        who = f"{count(len(ups), 'runner is', 'runners are')} well, {total - len(ups)} stopped as asked."
+    return Condition(level=Level.WELL, text=f"{who} {_load(work)}".strip())
+
+
+def percentile(values: Iterable[timedelta], share: float = 0.95) -> timedelta | None:
+    """The smallest value that at least this share of all values does not exceed (nearest rank); None without values."""
+    ordered: Sequence[timedelta] = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
+
+
+def _going(state: ServiceState) -> Condition:
+    if state.phase is Phase.STOPPING:
+        if state.repairing:
+            return Condition(level=Level.REPAIRING, text=f"is being ended to start again: {state.reason}")
+        return Condition(level=Level.WARN, text="is stopping")
+    if state.desired is Desired.UP:
+        return Condition(level=Level.WARN, text="is stopped although it should be up")
+    return Condition(level=Level.OFF, text="is stopped" + (", drained" if state.desired is Desired.DRAINED else ""))
+
+
+def _some(names: list[str], total: int, word: tuple[str, str], conditions: Mapping[str, Condition]) -> Condition:
+    first = conditions[names[0]]
+    more = f" And {', '.join(names[1:4])}{', …' if len(names) > 4 else ''}." if len(names) > 1 else ""
+    text = f"{len(names)} of {total} {word[len(names) > 1]}: {names[0]} {sentence(first.text)}{more}"
+    return Condition(level=first.level, text=text, todo=first.todo)
+
+
+def _load(work: Work) -> str:
+    waits = f", jobs wait {span(work.wait)} (p95)" if work.wait is not None else ""
+    queue = f", {work.queued} queued" if work.queued else ""
+    return (f"{work.running} busy" if work.running else "Nothing runs") + f"{queue}{waits}."
