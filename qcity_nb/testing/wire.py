@@ -66,6 +66,7 @@ class FakeWire:
         self._tokens: dict[tuple[str, int], set[str]] = defaultdict(set)
         self._running: dict[tuple[str, int], dict[str, Attempt]] = defaultdict(dict)
         self._found: dict[tuple[str, int], int] = {}
+        self._read: dict[tuple[str, int], int] = defaultdict(int)
         machine.on_birth.append(self._born)
         machine.on_death.append(self._dead)
 
@@ -73,8 +74,7 @@ class FakeWire:
         """Tell a worker something."""
         self.machine.fuse.at(f"before order to {name}")
         self.orders[name, incarnation].append(order)
-        if not self.lose_orders:
-            self._obey(name, incarnation, order)
+        self.work()
         self.machine.fuse.at(f"after order to {name}")
 
     def receive(self, name: str, incarnation: int, offset: int) -> tuple[list[Fact], int]:
@@ -104,6 +104,7 @@ class FakeWire:
         for tree in self.machine.running():
             if tree.service not in self.works or tree.frozen:
                 continue
+            self._read_orders((tree.service, tree.incarnation))
             for attempt in list(self._running[tree.service, tree.incarnation].values()):
                 if attempt.due <= now:
                     self._finish(attempt, self.repositories[tree.service].outcomes.get(attempt.key, Outcome.SUCCESS))
@@ -129,12 +130,16 @@ class FakeWire:
         for attempt in self._running.pop((tree.service, tree.incarnation), {}).values():
             attempt.over = self.machine.clock.now()
 
-    def _obey(self, name: str, incarnation: int, order: Order) -> None:
-        key, tree = (name, incarnation), self.machine.last(name)
-        if tree is None or not tree.alive or tree.incarnation != incarnation or name not in self.works:
-            return  # an order to a dead worker lies in its file unread
+    def _read_orders(self, key: tuple[str, int]) -> None:
+        """What the worker was told since it last looked, or before it was born; an order to a dead one lies in its file unread."""
+        unread = [] if self.lose_orders else self.orders[key][self._read[key] :]
+        self._read[key] += len(unread)
+        for order in unread:
+            self._obey(key, order)
+
+    def _obey(self, key: tuple[str, int], order: Order) -> None:
         if isinstance(order, Seen):
-            commits = self.repositories[name].commits
+            commits = self.repositories[key[0]].commits
             seen = {(ref, sha) for ref, sha in order.heads.items()}
             self._found[key] = max((i + 1 for i, plan in enumerate(commits) if (plan.ref, plan.sha) in seen), default=0)
         elif isinstance(order, RunJob):
