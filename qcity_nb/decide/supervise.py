@@ -215,7 +215,8 @@ def _restart(state: ServiceState, spec: ServiceSpec, now: datetime, how: Exit) -
     starts = tuple(at for at in state.starts if timedelta(0) <= now - at < policy.window)
     state = replace(state, failures=failures, starts=starts)
     cause = describe(how)
-    alarm = () if silent_one or state.incident else (Alarm(service=state.name, title=f"{state.name} died", cause=cause),)
+    title = f"{state.name} could not be started" if how.error else f"{state.name} died"
+    alarm = () if silent_one or state.incident else (Alarm(service=state.name, title=title, cause=cause),)
     if len(starts) >= policy.burst:
         minutes = policy.window.total_seconds() / 60
         why = f"{policy.burst} restarts in {minutes:.0f} minutes did not help; {cause}"

@@ -119,3 +119,9 @@ def flips_of(connection: Connection, place: str, *, after: int = 0, subject: str
 
 def _of(state: ServiceState, since: datetime) -> dict[str, object]:
     return {"state": state, "phase": state.phase.value, "desired": state.desired.value, "since": since}
+
+
+def last_incarnation(connection: Connection, place: str, name: str) -> int:
+    """How many incarnations a name has had, removed services included."""
+    state = connection.execute(sa.select(services.c.state).where(services.c.place == place, services.c.name == name)).scalar()
+    return state.incarnation if state is not None else 0

@@ -140,3 +140,29 @@ def _job(row: RowMapping | Mapping[str, object]) -> JobRow:
     data["status"] = Status(data["status"])
     data["outcome"] = Outcome(data["outcome"]) if data["outcome"] else None
     return JobRow(**data)
+
+
+def live_on(connection: Connection, place: str, runner: str) -> list[int]:
+    """The ids of the jobs that a runner has, assigned or running."""
+    query = (
+        sa.select(jobs.c.id)
+        .join(builds, builds.c.id == jobs.c.build)
+        .where(builds.c.place == place, jobs.c.runner == runner, jobs.c.status.in_([Status.ASSIGNED.value, Status.RUNNING.value]))
+        .order_by(jobs.c.id)
+    )
+    return list(connection.execute(query).scalars())
+
+
+def by_token(connection: Connection, token: str) -> JobRow | None:
+    """The job whose attempt under way has this token."""
+    row = connection.execute(sa.select(jobs).where(jobs.c.token == token)).mappings().first()
+    return None if row is None else _job(row)
+
+
+def attempts_of(connection: Connection, build: Build) -> list[Build]:
+    """All attempts of a build's commit and workflow, oldest first."""
+    plan = build.plan
+    same = (builds.c.sha == plan.sha) & (builds.c.ref == plan.ref) & (builds.c.workflow == plan.workflow) & (builds.c.runner == build.runner)
+    place = sa.select(builds.c.place).where(builds.c.id == build.id).scalar_subquery()
+    query = sa.select(builds).where(same, builds.c.place == place).order_by(builds.c.attempt)
+    return [_build(row) for row in connection.execute(query).mappings()]

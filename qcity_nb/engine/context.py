@@ -1,0 +1,90 @@
+"""What every part of the engine works with: the ports, the store, and what is remembered between ticks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy.engine import Connection
+
+from ..errors import StoreError, StoreFull
+from ..model.home import Home
+from ..ports import Clock, Processes, RunnerKind, Wire
+from ..store import services as rows
+from ..store.database import Store
+
+BALLAST = 8 << 20
+
+
+@dataclass
+class Sign:
+    """The last sign of life of a service: what it was, when it was seen, when it was last asked for (steady clock)."""
+
+    value: int
+    seen: datetime
+
+
+@dataclass
+class Context:
+    """The engine's hands and memory."""
+
+    store: Store
+    clock: Clock
+    processes: Processes
+    wire: Wire
+    kinds: Callable[[str], RunnerKind]
+    home: Home
+    generation: int = 0
+    services: dict[str, rows.ServiceRow] = field(default_factory=dict)
+    signs: dict[str, Sign] = field(default_factory=dict)
+    work_changed: bool = True
+    unsaved: set[str] = field(default_factory=set)
+    note: str = ""
+    stopping: bool = False
+    stop_services: bool = False
+
+    def record(self, write: Callable[[Connection], None]) -> bool:
+        """Write to the store in one transaction. When the store cannot be written the engine goes on from memory and says so.
+
+        Returns:
+            Whether it was written.
+        """
+        try:
+            with self.store.write() as connection:
+                write(connection)
+        except StoreFull as error:
+            self.note = str(error)
+            self.home.ballast.unlink(missing_ok=True)  # when a disk is full even DELETE fails: this gives the store room to say so
+            return self._again(write)
+        except StoreError as error:
+            self.note = str(error)
+            return False
+        return True
+
+    def keep_ballast(self) -> None:
+        """Keep some space that can be freed on a full disk."""
+        if self.home.ballast.exists():
+            return
+        try:
+            self.home.ballast.write_bytes(b"\0" * BALLAST)
+        except OSError:
+            self.home.ballast.unlink(missing_ok=True)
+
+    def _again(self, write: Callable[[Connection], None]) -> bool:
+        try:
+            with self.store.write() as connection:
+                write(connection)
+        except StoreError:
+            return False
+        return True
+
+
+def settle_stamp(stamp: datetime | None, now: datetime) -> datetime | None:
+    """A stamp of an earlier engine as this one's clock sees it: one from the future (the wall clock was set back) counts as now."""
+    return None if stamp is None else min(stamp, now)
+
+
+def age(of: datetime, now: datetime) -> timedelta:
+    """How long ago, never negative."""
+    return max(now - of, timedelta(0))

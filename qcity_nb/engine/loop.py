@@ -1,0 +1,181 @@
+"""The tick: observe, decide, act, record. It knows no host and no real clock; whoever runs it says when."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from sqlalchemy.engine import Connection
+
+from ..errors import QCityError, StoreError
+from ..io.files import bound
+from ..model.home import Home
+from ..model.service import Phase
+from ..ports import Clock, Processes, RunnerKind, Wire
+from ..store import history, intents, lease
+from ..store import services as rows
+from ..store.database import Store
+from .context import Context
+from .dispatch import Dispatcher
+from .orders import Orders
+from .supervisor import Supervisor
+
+LOOK = timedelta(seconds=1)
+BEAT = timedelta(seconds=5)
+MINUTE = timedelta(minutes=1)
+BACKUP = timedelta(minutes=10)
+JUMP = timedelta(seconds=5)
+LOG_LIMIT = 8 << 20
+KEPT_INTENTS = timedelta(days=7)
+
+
+class Engine:
+    """The engine of one place.
+
+    Args:
+        store: an open store; the caller holds the home's lock.
+        clock, processes, wire: the world, or a simulated one.
+        kinds: gives a runner kind by its name; raises `BadInput` for an unknown one.
+        home: the paths.
+        holder: who this engine is, for people: host and pid.
+        host: process, kernel or once.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        processes: Processes,
+        wire: Wire,
+        kinds: Callable[[str], RunnerKind],
+        home: Home,
+        holder: str = "",
+        host: str = "process",
+    ) -> None:
+        self.context = Context(store=store, clock=clock, processes=processes, wire=wire, kinds=kinds, home=home)
+        self._supervisor = Supervisor(self.context)
+        self._dispatcher = Dispatcher(self.context, self._supervisor)
+        self._orders = Orders(self.context, self._supervisor, self._dispatcher)
+        self._holder, self._host = holder, host
+        self._due: dict[str, datetime] = {}
+        self._drift = timedelta(0)
+        self.fenced = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is starting, stopping or waiting, and no work is under way."""
+        busy = any(row.state.busy or row.state.phase in (Phase.STARTING, Phase.STOPPING, Phase.BACKOFF) for row in self.context.services.values())
+        return not busy and not self.context.work_changed
+
+    @property
+    def over(self) -> bool:
+        """Whether the engine was asked to end and may go: at once, or when its runners are gone if that was asked too."""
+        alive = (Phase.STARTING, Phase.RUNNING, Phase.STOPPING)
+        waits = self.context.stop_services and any(row.state.phase in alive for row in self.context.services.values())
+        return self.fenced or (self.context.stopping and not waits)
+
+    def start(self) -> None:
+        """Become this place's engine: take the lease, adopt what lives, decide again what was cut off."""
+        context = self.context
+        context.keep_ballast()
+        with context.store.write() as connection:
+            context.generation = lease.take(connection, context.store.place, holder=self._holder, host=self._host, now=context.clock.wall())
+            self._flip_engine(connection, "", "up", f"generation {context.generation}, {self._holder}")
+        self._drift = context.clock.wall() - context.clock.now()
+        self._supervisor.take_over()
+        self._dispatcher.take_over()
+
+    def tick(self) -> datetime:
+        """One round. Returns when the next one is due at the latest (steady clock); exits, commands and reports may ask for one earlier."""
+        context = self.context
+        for ended in context.processes.ended():
+            self._dispatcher.hear()  # what a worker said before it died comes first
+            lost = self._dispatcher.lose(ended)
+            self._supervisor.exited(ended, lost=lost)
+        with contextlib.suppress(StoreError):  # said in `note`; supervising goes on from memory
+            self._orders.obey()
+            self._dispatcher.hear()
+            self._dispatcher.step()
+        self._supervisor.wait_over()
+        now = context.clock.now()
+        if self._is_due("look", LOOK, now):
+            self._supervisor.look()
+            self._watch_clock()
+        if self._is_due("beat", BEAT, now):
+            self._beat()
+        if self._is_due("minute", MINUTE, now):
+            self._tidy()
+        if self._is_due("backup", BACKUP, now):
+            self._back_up()
+        return min([*self._due.values(), *filter(None, [self._supervisor.deadline()])])
+
+    def stop(self) -> None:
+        """Give the lease back; what runs goes on running until the next engine adopts it."""
+        context = self.context
+
+        def write(connection: Connection) -> None:
+            lease.release(connection, context.store.place, context.generation, now=context.clock.wall())
+            self._flip_engine(connection, "up", "down", "asked to end" if context.stopping else "its host ended")
+
+        if not self.fenced:
+            context.record(write)
+        context.processes.close()
+
+    def end_with_services(self) -> None:
+        """Ask every service to end, and the engine after them."""
+        self._orders.end(runners=True)
+
+    def _is_due(self, what: str, every: timedelta, now: datetime) -> bool:
+        if what in self._due and now < self._due[what]:
+            return False
+        self._due[what] = now + every
+        return True
+
+    def _beat(self) -> None:
+        context, wall = self.context, self.context.clock.wall()
+        self._supervisor.save_unsaved()
+        beats = [(row.id, row.state.phase is Phase.RUNNING, row.state.busy) for row in context.services.values() if row.state.desired.value == "up"]
+
+        def write(connection: Connection) -> None:
+            self.fenced = not lease.renew(connection, context.store.place, context.generation, now=wall, note=context.note)
+            if not self.fenced:
+                history.beat(connection, beats, at=wall)
+
+        if context.record(write) and not context.unsaved:
+            context.note = ""
+
+    def _tidy(self) -> None:
+        context, wall = self.context, self.context.clock.wall()
+        for name in context.services:
+            bound(context.home.service(name) / "log", limit=LOG_LIMIT)
+        bound(context.home.log, limit=LOG_LIMIT)
+        context.keep_ballast()
+
+        def write(connection: Connection) -> None:
+            history.roll_up(connection, now=wall)
+            intents.forget(connection, context.store.place, before=wall - KEPT_INTENTS)
+
+        context.record(write)
+
+    def _back_up(self) -> None:
+        try:
+            self.context.store.backup()
+        except (QCityError, OSError) as error:
+            self.context.note = f"no backup could be made: {error}"
+
+    def _watch_clock(self) -> None:
+        """A wall clock that jumped, or a machine that slept, is said; deciding never saw it (its clock is steady)."""
+        context = self.context
+        drift = context.clock.wall() - context.clock.now()
+        moved, self._drift = drift - self._drift, drift
+        if abs(moved) < JUMP:
+            return
+        seconds = abs(moved.total_seconds())
+        what = f"the clock was set back by {seconds:.0f} s" if moved < timedelta(0) else f"the machine slept, or its clock was set forward, {seconds:.0f} s"
+        context.record(lambda connection: self._flip_engine(connection, "up", "up", f"{what}; no runner was touched for that"))
+
+    def _flip_engine(self, connection: Connection, old: str, new: str, reason: str) -> None:
+        context = self.context
+        rows.flip(connection, context.store.place, "engine", "engine", old, new, reason=reason, at=context.clock.wall(), generation=context.generation)

@@ -1,0 +1,201 @@
+"""Commands of people: each verb is one method, its answer a sentence or a few facts. The verbs are listed in `store.commands`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+import msgspec
+from sqlalchemy.engine import Connection
+
+from ..decide import supervise
+from ..errors import BadInput, NotFound, QCityError, Refused
+from ..model.service import Desired, Phase, RestartPolicy, ServiceSpec, ServiceState
+from ..store import commands, work
+from ..store import services as rows
+from .context import Context
+from .dispatch import Dispatcher
+from .supervisor import Supervisor
+
+NAME = "letters, digits, dot, dash and underscore, at most 64"
+
+
+class Orders:
+    """The part of the engine that does what people ask.
+
+    Args:
+        context: the engine's hands and memory.
+        supervisor: starts and stops services.
+        dispatcher: re-runs and cancels jobs.
+    """
+
+    def __init__(self, context: Context, supervisor: Supervisor, dispatcher: Dispatcher) -> None:
+        self._c, self._supervisor, self._dispatcher = context, supervisor, dispatcher
+        self._verbs = {
+            "runner.start": self._start,
+            "runner.stop": self._stop,
+            "runner.drain": self._drain,
+            "runner.remove": self._remove,
+            "job.rerun": self._rerun,
+            "job.cancel": self._cancel,
+            "engine.stop": self._end,
+            "engine.backup": self._backup,
+        }
+
+    def obey(self) -> bool:
+        """Act on every new command; whether there was one."""
+        context = self._c
+        with context.store.read() as connection:
+            asked = commands.new(connection, context.store.place)
+        for command in asked:
+            status, result = "done", {}
+            try:
+                if command.verb not in self._verbs:
+                    raise BadInput(f'this engine does not know "{command.verb}"', "qcity engine stop, then try again: a newer engine will start")
+                result = self._verbs[command.verb](command.subject, command.args)
+            except (QCityError, msgspec.ValidationError) as error:
+                status, result = "refused", _refusal(error)
+            context.record(
+                lambda connection, id_=command.id, status=status, result=result: commands.answer(  # type: ignore[misc]  # mypy does not infer defaults
+                    connection, id_, status=status, result=result, at=context.clock.wall()
+                )
+            )
+        return bool(asked)
+
+    def _start(self, name: str, args: Mapping[str, object]) -> dict[str, object]:
+        context, wall = self._c, self._c.clock.wall()
+        spec = context.kinds(str(args.get("kind"))).check(spec_of(name, args))
+        row = context.services.get(name)
+        if row is None:
+            fresh = ServiceState(name=name, since=context.clock.now(), incarnation=self._last_incarnation(name))
+            context.record(lambda connection: _put(context, rows.add(connection, context.store.place, spec, fresh, at=wall)))
+        elif row.spec != spec:
+            if row.state.phase in (Phase.STARTING, Phase.RUNNING, Phase.STOPPING):
+                raise Refused(f"{name} is {row.state.phase.value} with other settings", f"qcity runner stop {name} first, then start it with the new ones")
+            context.record(lambda connection: _put(context, rows.add(connection, context.store.place, spec, row.state, at=wall)))
+        self._supervisor.apply(name, supervise.started(self._row(name).state, context.clock.now()))
+        return self._about(name)
+
+    def _stop(self, name: str, _args: Mapping[str, object]) -> dict[str, object]:
+        self._row(name)
+        self._supervisor.drop_incident(name)
+        self._supervisor.apply(name, supervise.stopped(self._row(name).state, self._c.clock.now()))
+        return self._about(name)
+
+    def _drain(self, name: str, _args: Mapping[str, object]) -> dict[str, object]:
+        self._supervisor.apply(name, supervise.drained(self._row(name).state, self._c.clock.now()))
+        return self._about(name)
+
+    def _remove(self, name: str, _args: Mapping[str, object]) -> dict[str, object]:
+        row = self._row(name)
+        if row.state.phase not in (Phase.STOPPED, Phase.QUARANTINED, Phase.BACKOFF):
+            raise Refused(f"{name} is {row.state.phase.value}", f"qcity runner stop {name} first")
+        self._c.record(lambda connection: rows.remove(connection, row, at=self._c.clock.wall()))
+        del self._c.services[name]
+        return {"name": name, "phase": "removed", "pid": None}
+
+    def _rerun(self, subject: str, _args: Mapping[str, object]) -> dict[str, object]:
+        context = self._c
+        job = self._job(subject)
+        with context.store.read() as connection:
+            build = work.get_build(connection, job.build)
+        if build is None or build.outcome is None:
+            raise Refused(f"job {job.id} belongs to a build that is not over", f"wait for it, or qcity job cancel {job.id}")
+        if job.plan.refusal:
+            raise Refused(f"job {job.id} cannot run on this machine: {job.plan.refusal}", "nothing was started")
+        answer: dict[str, object] = {}
+
+        def write(connection: Connection) -> None:
+            number, ids = self._dispatcher.rerun(connection, job, build)
+            answer.update(build=number, jobs=ids)
+
+        if not context.record(write):
+            raise Refused(f"the store could not be written ({context.note})", "try again", permanent=False)
+        return answer
+
+    def _cancel(self, subject: str, args: Mapping[str, object]) -> dict[str, object]:
+        job = self._job(subject)
+        why = str(args.get("reason") or "cancelled by hand")
+        if job.status.value == "done":
+            raise Refused(f"job {job.id} is over already ({job.outcome.value if job.outcome else '?'})", "nothing was changed")
+        self._c.record(lambda connection: _ignore(self._dispatcher.call_off(connection, job, why)))
+        self._dispatcher.send_cancel(job, why)
+        return {"job": job.id, "status": job.status.value}
+
+    def _end(self, _subject: str, args: Mapping[str, object]) -> dict[str, object]:
+        self.end(runners=bool(args.get("runners")))
+        return {"stopping": True}
+
+    def end(self, *, runners: bool) -> None:
+        """End the engine; with `runners`, first everything that it supervises."""
+        if runners:
+            for name, row in list(self._c.services.items()):
+                self._supervisor.apply(name, supervise.stopped(row.state, self._c.clock.now(), why="the engine was asked to end with its runners"))
+        self._c.stopping = True
+        self._c.stop_services = runners
+
+    def _backup(self, _subject: str, _args: Mapping[str, object]) -> dict[str, object]:
+        path = self._c.store.backup()
+        return {"path": str(path) if path else ""}
+
+    def _row(self, name: str) -> rows.ServiceRow:
+        try:
+            return self._c.services[name]
+        except KeyError:
+            known = ", ".join(sorted(self._c.services)) or "none yet"
+            raise NotFound(f'there is no runner "{name}"', f"there are: {known}") from None
+
+    def _job(self, subject: str) -> work.JobRow:
+        job = None
+        with contextlib.suppress(ValueError), self._c.store.read() as connection:
+            job = work.get_job(connection, self._c.store.place, int(subject))
+        if job is None:
+            raise NotFound(f"there is no job {subject}", "qcity job list shows the ones there are")
+        return job
+
+    def _about(self, name: str) -> dict[str, object]:
+        row = self._row(name)
+        return {"name": name, "phase": row.state.phase.value, "pid": row.pid, "reason": row.state.reason}
+
+    def _last_incarnation(self, name: str) -> int:
+        """A removed runner's name may come back: its files must not be taken for the new one's."""
+        with self._c.store.read() as connection:
+            return rows.last_incarnation(connection, self._c.store.place, name)
+
+
+def spec_of(name: str, args: Mapping[str, object]) -> ServiceSpec:
+    """A specification from a command's arguments; durations are in seconds.
+
+    Raises:
+        BadInput: the name or a value cannot be used.
+    """
+    if not name or len(name) > 64 or not all(letter.isalnum() or letter in "._-" for letter in name) or name[0] in ".-":
+        raise BadInput(f'"{name}" is not a name for a runner', f"use {NAME}")
+    policy = {key: value for key, value in dict(args.get("policy") or {}).items() if value is not None}  # type: ignore[call-overload]  # checked by convert
+    plain = {
+        "name": name,
+        "kind": args.get("kind"),
+        "labels": args.get("labels") or (),
+        "options": args.get("options") or {},
+        "policy": msgspec.convert(policy, RestartPolicy, strict=False),
+        "silent_after": args.get("silent_after"),
+        "grace": args.get("grace") if args.get("grace") is not None else 10.0,
+    }
+    spec = msgspec.convert(plain, ServiceSpec, strict=False)
+    return replace(spec, silent_after=spec.silent_after if spec.silent_after else None, grace=max(spec.grace, timedelta(0)))
+
+
+def _put(context: Context, row: rows.ServiceRow) -> None:
+    context.services[row.name] = row
+
+
+def _ignore(_value: object) -> None:
+    return None
+
+
+def _refusal(error: Exception) -> dict[str, object]:
+    if isinstance(error, QCityError):
+        return {"error": error.what, "todo": error.todo, "kind": type(error).__name__}
+    return {"error": f"a value cannot be used ({error})", "todo": "qcity runner start --help says what is expected", "kind": "BadInput"}

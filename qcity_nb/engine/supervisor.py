@@ -1,0 +1,255 @@
+"""Services: what happened to them is decided on in `decide.supervise`; here it is recorded, done, and its outcome recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from sqlalchemy.engine import Connection
+
+from ..decide import supervise
+from ..decide.redact import redact
+from ..errors import QCityError
+from ..model.service import Desired, Exit, Phase, ServiceState
+from ..model.wire import Seen
+from ..ports import Alive, Ended
+from ..store import history, intents, work
+from ..store import services as rows
+from .context import Context, Sign, settle_stamp
+
+STABLE = timedelta(seconds=1)
+"""A service that has no beats counts as well after being alive for this long."""
+BEAT_LIMIT = timedelta(seconds=15)
+"""Silence of a kind that beats, when its service does not say otherwise."""
+
+
+class Supervisor:
+    """The part of the engine that keeps services up.
+
+    Args:
+        context: the engine's hands and memory.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._c = context
+
+    def take_over(self) -> None:
+        """Look at every service of this place: adopt what lives, see how the rest ended."""
+        context, now = self._c, self._c.clock.now()
+        with context.store.read() as connection:
+            found = rows.all_of(connection, context.store.place)
+            unfinished = intents.unfinished(connection, context.store.place)
+        for row in found:
+            state = row.state
+            starts = tuple(min(at, now) for at in state.starts)
+            context.services[row.name] = replace(
+                row, state=replace(state, starts=starts, since=min(state.since, now), next_at=settle_stamp(state.next_at, now))
+            )
+            self._take_over(row.name, context.processes.find(row.name), now)
+        context.record(lambda connection: intents.finish(connection, unfinished, "decided again by the next engine", at=context.clock.wall()))
+
+    def apply(self, name: str, decision: supervise.Decision, *, how: Exit | None = None, lost: Sequence[int] = ()) -> None:
+        """Record a decision, then do what it asks for, then record what came of it."""
+        context, row = self._c, self._c.services[name]
+        state, asked = decision
+        if state == row.state and not asked:
+            return
+        wall, keys = context.clock.wall(), [self._key(state, intent) for intent in asked]
+
+        def write(connection: Connection) -> None:
+            nonlocal state
+            for intent in asked:
+                state = self._bookkeeping(connection, state, intent, how, lost)
+            context.services[name] = rows.save(connection, context.services[name], state, at=wall, generation=context.generation)
+            intents.begin(connection, context.store.place, [key for key in keys if key], generation=context.generation, at=wall)
+
+        if not context.record(write):
+            context.services[name] = replace(row, state=state)
+            context.unsaved.add(name)
+        for intent, key in zip(asked, keys, strict=True):
+            if key:
+                self._perform(name, intent, key)
+
+    def drop_incident(self, name: str) -> None:
+        """A person stopped the service: whether the repair would have held will never be known, and the incident says so."""
+        context, row = self._c, self._c.services[name]
+        number = row.state.incident
+        if number is None:
+            return
+
+        def write(connection: Connection) -> None:
+            history.update_incident(
+                connection, number, state="dropped", closed=context.clock.wall(), proof=("a person stopped it before that was known",)
+            )
+            state = replace(row.state, incident=None)
+            context.services[name] = rows.save(connection, row, state, at=context.clock.wall(), generation=context.generation)
+
+        context.record(write)
+
+    def save_unsaved(self) -> None:
+        """Write what could not be written when it happened."""
+        context = self._c
+        if not context.unsaved:
+            return
+
+        def write(connection: Connection) -> None:
+            stored = {row.name: row for row in rows.all_of(connection, context.store.place)}
+            for name in context.unsaved & set(stored):
+                row = context.services[name]
+                context.services[name] = rows.save(connection, stored[name], row.state, at=context.clock.wall(), generation=context.generation)
+
+        if context.record(write):
+            context.unsaved.clear()
+            context.note = ""
+
+    def exited(self, ended: Ended, *, lost: Sequence[int] = ()) -> None:
+        """A service's tree is gone."""
+        row = self._c.services.get(ended.name)
+        if row is None or ended.incarnation != row.state.incarnation:
+            return
+        now = self._c.clock.now()
+        self.apply(ended.name, supervise.exited(row.state, row.spec, now, ended.how), how=ended.how, lost=lost)
+
+    def look(self) -> None:
+        """Look for signs of life, and for the lack of them."""
+        context, now = self._c, self._c.clock.now()
+        for name, row in list(context.services.items()):
+            if row.state.phase not in (Phase.STARTING, Phase.RUNNING):
+                continue
+            beats = context.kinds(row.spec.kind).beats
+            sign = context.signs.setdefault(name, Sign(value=context.wire.sign(name, beats=beats), seen=now))
+            value = context.wire.sign(name, beats=beats)
+            limit = row.spec.silent_after or (BEAT_LIMIT if beats else None)
+            quiet = now - sign.seen
+            if value != sign.value:
+                context.signs[name] = Sign(value=value, seen=now)
+                self.apply(name, supervise.proved(row.state, row.spec, now))
+            elif limit is not None and quiet > limit * (1 + row.state.suspicions / 2):
+                working = row.state.busy > 0 and quiet < limit * 4
+                self.apply(name, supervise.silent(row.state, now, quiet=quiet, working=working))
+            elif not beats and now - row.state.since >= STABLE:
+                self.apply(name, supervise.proved(row.state, row.spec, now))
+
+    def wait_over(self) -> None:
+        """Start the services whose delay is over."""
+        for name, row in list(self._c.services.items()):
+            self.apply(name, supervise.waited(row.state, self._c.clock.now()))
+
+    def deadline(self) -> datetime | None:
+        """When a delay is over next (steady clock)."""
+        return min((row.state.next_at for row in self._c.services.values() if row.state.next_at is not None), default=None)
+
+    def _take_over(self, name: str, found: Alive | Ended | None, now: datetime) -> None:
+        context, row = self._c, self._c.services[name]
+        state = row.state
+        if isinstance(found, Alive):
+            if found.incarnation != state.incarnation:  # the store lost the last rows at a power cut: what lives is the truth
+                context.services[name] = row = replace(row, state=replace(state, incarnation=max(found.incarnation, state.incarnation)))
+            self.apply(name, supervise.adopted(row.state, now))
+        elif state.phase in (Phase.STARTING, Phase.RUNNING, Phase.STOPPING):
+            if isinstance(found, Ended) and found.incarnation == state.incarnation:
+                self.apply(name, supervise.exited(state, row.spec, now, found.how), how=found.how, lost=self._jobs_of(name))
+            elif state.phase is Phase.STARTING:  # recorded, never done
+                self._perform(name, supervise.Spawn(service=name, incarnation=state.incarnation), "")
+            else:
+                self.apply(name, supervise.exited(state, row.spec, now, Exit()), how=Exit(), lost=self._jobs_of(name))
+        elif state.desired is Desired.UP and state.phase is Phase.STOPPED:
+            self.apply(name, supervise.started(state, now))
+
+    def _jobs_of(self, name: str) -> list[int]:
+        with self._c.store.read() as connection:
+            return work.live_on(connection, self._c.store.place, name)
+
+    def _key(self, state: ServiceState, intent: supervise.Intent) -> str:
+        """An act's idempotency key; empty for intents that only write."""
+        if isinstance(intent, supervise.Spawn):
+            return f"{self._c.store.place}/{intent.service}/{intent.incarnation}/spawn/{self._c.generation}"
+        if isinstance(intent, supervise.End):
+            return f"{self._c.store.place}/{intent.service}/{state.incarnation}/end/{self._c.generation}"
+        return ""
+
+    def _perform(self, name: str, intent: supervise.Intent, key: str) -> None:
+        context, row = self._c, self._c.services[name]
+        outcome = ""
+        if isinstance(intent, supervise.End):
+            context.processes.end(name, stop_signal=row.spec.stop_signal, grace=row.spec.grace.total_seconds())
+            outcome = "asked to end"
+        elif isinstance(intent, supervise.Spawn):
+            try:
+                outcome = self._spawn(row)
+            except (OSError, QCityError) as error:
+                what = error.what if isinstance(error, QCityError) else (error.args[1] if len(error.args) > 1 else str(error))
+                outcome = f"not started: {what}"
+                ended = Ended(name=name, incarnation=intent.incarnation, how=Exit(error=str(what)))
+                context.record(lambda connection: intents.finish(connection, [key] if key else [], outcome, at=context.clock.wall()))
+                self.exited(ended)
+                return
+
+        def write(connection: Connection) -> None:
+            intents.finish(connection, [key] if key else [], outcome, at=context.clock.wall())
+            if isinstance(intent, supervise.Spawn):
+                current = context.services[name]
+                rows.note(connection, current, pid=current.pid)
+                self._tell_incident(connection, current.state)
+
+        context.record(write)
+
+    def _spawn(self, row: rows.ServiceRow) -> str:
+        context, name, incarnation = self._c, row.name, row.state.incarnation
+        folder = context.home.service(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        kind = context.kinds(row.spec.kind)
+        for stale in [*folder.glob("facts-*.jsonl"), *folder.glob("orders-*.jsonl")]:
+            if stale.stem.rpartition("-")[2] != str(incarnation):
+                stale.unlink(missing_ok=True)
+        launch = kind.launch(row.spec, home=context.home)
+        if kind.takes_jobs:
+            with context.store.read() as connection:
+                heads = work.heads(connection, context.store.place, name)
+            context.wire.send(name, incarnation, Seen(heads=heads))
+        context.signs[name] = Sign(value=context.wire.sign(name, beats=kind.beats), seen=context.clock.now())
+        pid = context.processes.start(row.spec, launch, incarnation=incarnation, generation=context.generation)
+        context.services[name] = replace(row, pid=pid)
+        return f"started as pid {pid}"
+
+    def _bookkeeping(
+        self, connection: Connection, state: ServiceState, intent: supervise.Intent, how: Exit | None, lost: Sequence[int]
+    ) -> ServiceState:
+        """What an intent means for the incident that is open, or that it opens."""
+        context, wall = self._c, self._c.clock.wall()
+        if isinstance(intent, supervise.Alarm):
+            words = redact(context.wire.last_words(state.name))
+            cause = supervise.describe(how, words) if how is not None else intent.cause
+            number = history.open_incident(
+                connection, context.store.place, state.name, title=intent.title, cause=cause, evidence=[words] if words else [], awaits=lost, at=wall
+            )
+            state = replace(state, incident=number)
+        incident = history.get_incident(connection, context.store.place, state.incident) if state.incident else None
+        if incident is None:
+            return state
+        if how is not None and isinstance(intent, supervise.Alarm):
+            reaped = f"reaped {how.leftovers} leftover process{'es' if how.leftovers != 1 else ''}"
+            history.update_incident(connection, incident.id, done=(*incident.done, reaped))
+        elif isinstance(intent, supervise.Mended):
+            state = self._mended(connection, state, incident, intent.proof)
+        elif isinstance(intent, supervise.GaveUp):
+            history.update_incident(connection, incident.id, state="quarantined", closed=wall, done=(*incident.done, f"quarantined it: {intent.why}"))
+            state = replace(state, incident=None)
+        return state
+
+    def _tell_incident(self, connection: Connection, state: ServiceState) -> None:
+        incident = history.get_incident(connection, self._c.store.place, state.incident) if state.incident else None
+        if incident is not None:
+            if len(incident.done) > 12:
+                return  # a crash loop is told by its quarantine, not line by line
+            took = (self._c.clock.wall() - incident.opened).total_seconds()
+            history.update_incident(connection, incident.id, done=(*incident.done, f"started it again after {took:.2f} s"))
+
+    def _mended(self, connection: Connection, state: ServiceState, incident: history.Incident, proof: str) -> ServiceState:
+        proofs = (*incident.proof, proof)
+        if incident.awaits:  # well only when the interrupted jobs came to their end
+            history.update_incident(connection, incident.id, proof=proofs)
+            return state
+        history.update_incident(connection, incident.id, proof=proofs, state="healthy", closed=self._c.clock.wall())
+        return replace(state, incident=None)
