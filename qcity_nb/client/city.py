@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-
+from typing import TYPE_CHECKING
 
 from ..decide.wording import line
 from ..errors import EngineError, NotFound
@@ -23,6 +23,9 @@ from .link import Link
 from .runners import Runners
 from .status import Status
 from .tables import Shown
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 STOP_SECONDS = 30.0
 
@@ -90,6 +93,7 @@ class QCity(Shown):
         if not is_locked(self._store.home.lock):
             raise NotFound(f"no engine runs for {self.home}", "There is nothing to stop")
         self.link.ask("engine.stop", "", {"runners": runners}, seconds=STOP_SECONDS, replace=False)
+        self.link.host.close()  # an engine in this process ends here; a detached one is only let go of
         for _ in self.link.until(STOP_SECONDS, replace=False):
             if not is_locked(self._store.home.lock):
                 return
@@ -100,7 +104,7 @@ class QCity(Shown):
         self.link.host.close()
         self._store.close()
 
-    def __enter__(self) -> QCity:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

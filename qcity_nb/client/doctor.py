@@ -97,13 +97,18 @@ def _python() -> Finding:
 def _packages() -> Finding:
     found, missing = [], []
     for name in PACKAGES:
-        try:
-            found.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            missing.append(name)
+        version = _version(name)
+        found.append(f"{name} {version}") if version else missing.append(name)
     if missing:
         return bad("packages", f"not installed: {', '.join(missing)}", f"pip install {' '.join(missing)}")
     return ok("packages", ", ".join(found))
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def _home(home: Home, *, embedded: bool) -> Finding:
@@ -121,7 +126,8 @@ def _disk(home: Home) -> Finding:
     below = next(path for path in (home.root, *home.root.parents) if path.exists())
     free = shutil.disk_usage(below).free
     if free < LOW_DISK:
-        return warn("disk", f"only {size(free)} are free below {below}", "free some space; jobs need it, and a full disk stops the engine from recording")
+        todo = "free some space; jobs need it, and a full disk stops the engine from recording"
+        return warn("disk", f"only {size(free)} are free below {below}", todo)
     return ok("disk", f"{size(free)} free below {below}")
 
 
@@ -138,8 +144,8 @@ def _engine(store: Store) -> Finding:
         if view.note:
             return warn("engine", f"it runs (pid {view.pid}), and says: {view.note}", f"look into {store.home.log}")
         return ok("engine", f"runs as pid {view.pid} ({view.host}), generation {view.generation}")
-    verdict = warn if view.state is EngineState.DEAD else lambda check, text, todo: Finding(check=check, verdict="ok", sentence=sentence(text), todo=todo)
-    return verdict("engine", view.condition.text, view.condition.todo)
+    verdict = "warn" if view.state is EngineState.DEAD else "ok"
+    return Finding(check="engine", verdict=verdict, sentence=sentence(f"it {view.condition.text}"), todo=view.condition.todo)
 
 
 def _git() -> Finding:
@@ -201,7 +207,8 @@ def _clock(store: Store) -> Finding:
     view = look(store, uptime=False)
     ahead = (view.engine.last - view.at).total_seconds() if view.engine.last else 0.0
     if ahead > 5:
-        return warn("clock", f"the clock went back: the engine's last sign of life is {ahead:.0f} s in the future", "check the machine's time (timedatectl)")
+        text = f"the clock went back: the engine's last sign of life is {ahead:.0f} s in the future"
+        return warn("clock", text, "check the machine's time (timedatectl)")
     if view.at.year < 2024:
         return bad("clock", f"the clock says {view.at:%Y-%m-%d}", "set the machine's time")
     return ok("clock", f"{view.at:%Y-%m-%d %H:%M:%S} UTC")

@@ -97,6 +97,8 @@ class Runner(Shown):
 
     def remove(self) -> None:
         """Stop it and forget it; its history stays."""
+        if self.phase not in (Phase.STOPPED, Phase.BACKOFF, Phase.QUARANTINED):
+            self.stop()
         self._link.ask("runner.remove", self.name)
         for _ in self._link.until(DOWN_SECONDS):
             with self._link.read() as connection:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..decide.health import Condition, Level, Work
+from ..decide.health import Level, Work
 from ..decide.wording import percent, since, span, visible
 from ..store.database import Store
 from . import shapes

@@ -1,4 +1,4 @@
-"""`qcity up`: from a repository to running runners. Reads `qcity.toml`, checks it whole, starts what it asks for; running it again changes nothing."""
+"""`qcity up`: from a repository to running runners. Reads `qcity.toml`, checks it whole, starts what it asks for; twice is once."""
 
 from __future__ import annotations
 

@@ -98,7 +98,8 @@ def runner(facts: RunnerFacts, of: EngineFacts, now: datetime) -> Condition:
     if of.state is not EngineState.RUNNING:
         if state.phase is Phase.STOPPED:
             return Condition(level=Level.OFF, text="is stopped")
-        was = f"was {state.phase.value} when it was last looked at, {since(of.last, now)}"
+        when = f", {since(of.last, now)}" if of.last else ""
+        was = f"was {state.phase.value} when it was last looked at{when}"
         return Condition(level=Level.STALE, text=was, todo="qcity up")
     if state.phase is Phase.QUARANTINED:
         todo = f"qcity runner logs {name}, then qcity runner start {name} once the cause is gone"
@@ -121,7 +122,7 @@ def runner(facts: RunnerFacts, of: EngineFacts, now: datetime) -> Condition:
         return Condition(level=Level.WARN, text=f"is draining: {count(state.busy, 'job')} to finish")
     if state.suspicions:
         return Condition(level=Level.WARN, text="has been silent for longer than it should")
-    return Condition(level=Level.WELL, text="is well, " + (f"{count(state.busy, 'job')} running" if state.busy else "idle"))
+    return Condition(level=Level.WELL, text=f"is running {count(state.busy, 'job')}" if state.busy else "is idle")
 
 
 def headline(of: EngineFacts, conditions: Mapping[str, Condition], work: Work, now: datetime) -> Condition:

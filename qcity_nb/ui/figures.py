@@ -47,7 +47,7 @@ def strips(frame: pd.DataFrame, *, buckets: int = BUCKETS) -> list[Strip]:
     span_s = int(frame["span_s"].max())
     begin, end = frame["at"].min().to_pydatetime(), frame["at"].max().to_pydatetime() + timedelta(seconds=span_s)
     spacing = _spacing(frame, span_s)
-    width = timedelta(seconds=max(spacing, math.ceil((end - begin).total_seconds() / buckets / spacing) * spacing))
+    width = timedelta(seconds=spacing * max(1, math.ceil((end - begin).total_seconds() / buckets / spacing)))
     number = max(1, math.ceil((end - begin) / width))
     found = []
     for runner, rows in frame.groupby("runner", sort=True):
@@ -138,7 +138,8 @@ def gantt_html(frame: pd.DataFrame) -> str:
     if not bars:
         return '<div style="opacity:0.7">No job has begun yet.</div>'
     begin = min(bar.begin for bar in bars)
-    whole = max(0.001, max((bar.begin - begin).total_seconds() + bar.seconds for bar in bars))
+    ends = [(bar.begin - begin).total_seconds() + bar.seconds for bar in bars]
+    whole = max(0.001, *ends)
     rows = "".join(_gantt_row(bar, (bar.begin - begin).total_seconds() / whole, bar.seconds / whole) for bar in bars)
     foot = f'<div style="opacity:0.7">{clock(begin)} UTC, {span(whole)} from left to right</div>'
     return f'<table style="border-collapse:collapse;width:100%;max-width:900px">{rows}</table>{foot}'
@@ -212,7 +213,7 @@ def _plotly() -> Any:
 
 
 class Painter:
-    """This module as one object, for the client that must not import it."""
+    """The functions above as one object, for the client that must not import it."""
 
     health_figure = staticmethod(health_figure)
     health_html = staticmethod(health_html)

@@ -1,0 +1,160 @@
+"""What the command understands. Only argparse here: everything else is loaded when a command runs, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from ..errors import BadInput
+
+EPILOG = "First time: qcity demo    Then: qcity up --repo PATH    What is wrong: qcity status, qcity doctor"
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that complains in one sentence, with the nearest right word."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)  # a mistyped option is named, not guessed
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `BadInput` instead of printing the usage and leaving."""
+        if match := re.search(r"invalid choice: '?(.*?)'? \(choose from (.*)\)", message):
+            from ..decide.wording import did_you_mean
+
+            known = [word.strip(" '") for word in match[2].split(",")]
+            raise BadInput(f'{self.prog} knows no "{match[1]}"', did_you_mean(match[1], known, what="command"))
+        if match := re.search(r"unrecognized arguments: (.*)", message):
+            raise BadInput(f"{self.prog} does not understand {match[1]}", self._nearest(match[1].split()[0]))
+        raise BadInput(f"{self.prog}: {message}", f"{self.prog} --help shows how")
+
+    def _nearest(self, word: str) -> str:
+        from ..decide.wording import nearest
+
+        known = [option for action in self._actions for option in action.option_strings]
+        near = nearest(word.partition("=")[0], known) if word.startswith("-") else ""
+        return f"Did you mean {near}?" if near else f"{self.prog} --help shows what it knows"
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The command with its arguments; `run` names what carries it out, `tail` is what stood after `--`.
+
+    Raises:
+        BadInput: it cannot be understood.
+    """
+    words = list(argv)
+    cut = words.index("--") if "--" in words else len(words)
+    parser = build()
+    args = parser.parse_args(words[:cut])
+    args.tail = words[cut + 1 :]
+    if "run" not in args:
+        parser.print_help()
+        raise SystemExit(2)
+    if args.tail and args.run != "runner:start":
+        raise BadInput(f"nothing can stand after -- in this command ({' '.join(args.tail)})", "Only qcity runner start command takes a program there")
+    return args
+
+
+def build() -> Parser:
+    """The whole grammar."""
+    shared = Parser(add_help=False)
+    shared.add_argument("--home", default=argparse.SUPPRESS, metavar="DIR", help="the place's folder (default: QCITY_HOME, else your state folder)")
+    listing = Parser(add_help=False, parents=[shared])
+    listing.add_argument("--json", action="store_true", help="print the documented JSON shape")
+    parser = Parser(prog="qcity", description="CI runners that stay up, repair themselves and say what went wrong.", epilog=EPILOG, parents=[shared])
+    parser.add_argument("--version", action="store_const", const="status:version", dest="run", default=argparse.SUPPRESS, help="print the version")
+    commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
+
+    up = commands.add_parser("up", parents=[shared], help="start the engine and what the repository's qcity.toml asks for")
+    up.add_argument("--repo", metavar="PATH", help="the repository (default: the one around the current folder)")
+    up.add_argument("--strict", action="store_true", help="refuse when a job cannot run here, instead of leaving it out")
+    up.set_defaults(run="status:up")
+    status = commands.add_parser("status", parents=[listing], help="how everything is, in one sentence and a table")
+    status.add_argument("--watch", action="store_true", help="keep showing it; outside a terminal one plain line for each change")
+    status.add_argument("--for", type=float, dest="seconds", metavar="SECONDS", help="stop watching after this time")
+    status.set_defaults(run="status:status")
+    _runner(commands.add_parser("runner", help="start, stop, drain, remove, look at runners"), shared, listing)
+    _job(commands.add_parser("job", help="look at jobs, run them again, cancel them"), shared, listing)
+    _incident(commands.add_parser("incident", help="what went wrong, what was done, how it is known to be well"), listing)
+    _engine(commands.add_parser("engine", help="run, stop, look at the engine"), shared, listing)
+    doctor = commands.add_parser("doctor", parents=[listing], help="what is there, what is missing, how to get it")
+    doctor.set_defaults(run="status:doctor")
+    demo = commands.add_parser("demo", help="the whole product in under a minute, in a folder of its own")
+    demo.add_argument("--keep", action="store_true", help="keep the folder to look at")
+    demo.add_argument("--dir", metavar="DIR", help="the folder (default: ./qcity-demo, or the next free name)")
+    demo.set_defaults(run="demo:command")
+    return parser
+
+
+def _runner(parser: Parser, shared: Parser, listing: Parser) -> None:
+    verbs = parser.add_subparsers(metavar="VERB", parser_class=Parser, required=True)
+    begin = "qcity runner start"
+    usage = f"{begin} KIND [REPO] [options]\n       {begin} command --name NAME [options] -- PROGRAM [ARGUMENT …]\n       {begin} NAME"
+    start = verbs.add_parser("start", parents=[shared], usage=usage, help="start a runner, or a known one by its name, and wait until it is up")
+    start.add_argument("kind", metavar="KIND", help="local, command, or the name of a runner that is known")
+    start.add_argument("repo", nargs="?", metavar="REPO", help="local: the repository's folder or address (default: the current folder)")
+    start.add_argument("--name", help="its name (default: KIND and the next free number)")
+    start.add_argument("--label", action="append", default=[], help="what jobs may ask for by runs-on; repeatable")
+    start.add_argument("--slots", type=int, help="local: how many jobs at once")
+    start.add_argument("--branch", action="append", help="local: which branches, a pattern; repeatable")
+    start.add_argument("--sandbox", choices=("full", "partial", "none"), help="local: refuse to run jobs below this level")
+    start.add_argument("--network", action="store_true", default=None, help="local: let jobs use the network")
+    start.set_defaults(run="runner:start")
+    for verb, text in (("stop", "stop it now"), ("drain", "let it finish its jobs, then stop it"), ("remove", "stop it and forget it")):
+        one = verbs.add_parser(verb, parents=[shared], help=text)
+        one.add_argument("name", metavar="NAME")
+        one.set_defaults(run=f"runner:{verb}")
+    verbs.add_parser("list", parents=[listing], help="all runners").set_defaults(run="runner:list_")
+    show = verbs.add_parser("show", parents=[listing], help="one runner")
+    show.add_argument("name", metavar="NAME")
+    show.set_defaults(run="runner:show")
+    _logs(verbs.add_parser("logs", parents=[shared], help="what it printed"), "name", "runner:logs")
+
+
+def _job(parser: Parser, shared: Parser, listing: Parser) -> None:
+    verbs = parser.add_subparsers(metavar="VERB", parser_class=Parser, required=True)
+    every = verbs.add_parser("list", parents=[listing], help="the newest jobs")
+    every.add_argument("--limit", type=int, default=30, help="how many (default 30)")
+    every.set_defaults(run="job:list_")
+    for verb, text, parent in (("show", "one job with its steps", listing), ("rerun", "run it again", shared), ("cancel", "end it", shared)):
+        one = verbs.add_parser(verb, parents=[parent], help=text)
+        one.add_argument("id", metavar="ID", type=_number)
+        if verb == "cancel":
+            one.add_argument("--reason", default="asked by a person", help="said on the job")
+        one.set_defaults(run=f"job:{verb}")
+    _logs(verbs.add_parser("logs", parents=[shared], help="what it printed"), "id", "job:logs")
+
+
+def _incident(parser: Parser, listing: Parser) -> None:
+    verbs = parser.add_subparsers(metavar="VERB", parser_class=Parser, required=True)
+    verbs.add_parser("list", parents=[listing], help="the newest incidents").set_defaults(run="incident:list_")
+    show = verbs.add_parser("show", parents=[listing], help="one incident: cause, done, proof")
+    show.add_argument("id", metavar="ID", type=_number)
+    show.set_defaults(run="incident:show")
+
+
+def _engine(parser: Parser, shared: Parser, listing: Parser) -> None:
+    verbs = parser.add_subparsers(metavar="VERB", parser_class=Parser, required=True)
+    verbs.add_parser("run", parents=[shared], help="run the engine in this terminal").set_defaults(run="engine:run")
+    stop = verbs.add_parser("stop", parents=[shared], help="end the engine; runners go on and are adopted by the next one")
+    stop.add_argument("--runners", action="store_true", help="end the runners too")
+    stop.set_defaults(run="engine:stop")
+    verbs.add_parser("status", parents=[listing], help="how the engine is").set_defaults(run="engine:status")
+    verbs.add_parser("adopt", parents=[shared], help="start an engine for what still runs here").set_defaults(run="engine:adopt")
+
+
+def _logs(parser: Parser, what: str, run: str) -> None:
+    if what == "id":
+        parser.add_argument("id", metavar="ID", type=_number)
+    else:
+        parser.add_argument("name", metavar="NAME")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on printing what is added")
+    parser.add_argument("-n", "--lines", type=int, default=200, help="how many lines from the end (default 200)")
+    parser.set_defaults(run=run)
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f'"{text}" is no number')
+    return int(text)
