@@ -61,7 +61,7 @@ class Host:
             wire=FileWire(store.home),
             kinds=runner_kind,
             home=store.home,
-            holder=f"{socket.gethostname()} pid {os.getpid()}",
+            holder=f"{socket.gethostname()}:{os.getpid()}",
             host=host,
         )
         os.ftruncate(lock, 0)
