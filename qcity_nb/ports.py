@@ -127,4 +127,7 @@ class RunnerKind(Protocol):
         """The specification with its defaults filled in. Raises `BadInput` with a sentence when it cannot work."""
 
     def launch(self, spec: ServiceSpec, *, home: Home) -> Launch:
-        """How to start the runner; its own folder is `home.service(spec.name)`. The engine adds QCITY_SERVICE and QCITY_INCARNATION to the environment."""
+        """How to start the runner; its own folder is `home.service(spec.name)`.
+
+        The engine adds QCITY_SERVICE and QCITY_INCARNATION to the environment.
+        """

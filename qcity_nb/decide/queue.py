@@ -5,6 +5,7 @@ One rule each for needs, matrix limits, concurrency groups and labels, as GitHub
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -68,6 +69,15 @@ class Close:
 Intent = Ready | Expand | Assign | CallOff | Close
 
 
+@dataclass
+class _Taken:
+    """What is used up while one step goes through the jobs: slots, groups, legs of a matrix."""
+
+    free: dict[str, int]
+    held: dict[tuple[str, str], int]
+    legs: Counter[tuple[int, str]]
+
+
 def step(builds: Sequence[Build], jobs: Sequence[Job], runners: Mapping[str, RunnerView]) -> list[Intent]:
     """What to do now about the open builds, oldest first."""
     of_build: dict[int, list[Job]] = {build.id: [] for build in builds}
@@ -77,6 +87,8 @@ def step(builds: Sequence[Build], jobs: Sequence[Job], runners: Mapping[str, Run
     off = _superseded(builds, of_build)
     held = _held_groups(builds, jobs)
     free = {name: view.slots - _running_on(name, jobs) for name, view in runners.items()}
+    legs = Counter((job.build, job.plan.key) for job in jobs if job.status in LIVE)
+    taken = _Taken(free=free, held=held, legs=legs)
     for build in builds:
         mine = of_build[build.id]
         if all(job.status is Status.DONE for job in mine):
@@ -89,7 +101,7 @@ def step(builds: Sequence[Build], jobs: Sequence[Job], runners: Mapping[str, Run
             if job.id in wanted:
                 intents.append(CallOff(job=job.id, why=wanted[job.id]))
             elif job.status in (Status.WAITING, Status.QUEUED):
-                intents += _next(build, job, mine, runners.get(build.runner), free, held)
+                intents += _next(build, job, mine, runners.get(build.runner), taken)
     return intents
 
 
@@ -115,15 +127,12 @@ def ancestors(job: Job, mine: Sequence[Job]) -> dict[str, Needed]:
     return found
 
 
-def _next(
-    build: Build, job: Job, mine: Sequence[Job], runner: RunnerView | None, free: dict[str, int], held: dict[tuple[str, str], int]
-) -> list[Intent]:
+def _next(build: Build, job: Job, mine: Sequence[Job], runner: RunnerView | None, taken: _Taken) -> list[Intent]:
     needed = [one for one in mine if one.plan.key in job.plan.needs]
     if any(one.status is not Status.DONE for one in needed):
         return []
     if job.plan.dynamic:
         return [Expand(job=job.id, outputs={key: need.outputs for key, need in ancestors(job, mine).items()})]
-    group = (build.runner, job.plan.group)
     ready = [Ready(job=job.id)] if job.status is Status.WAITING else []
     if runner is None or not runner.open:
         return [*ready]
@@ -131,13 +140,14 @@ def _next(
     if missing:
         why = f"waits for a runner with the label {', '.join(missing)}"
         return [Ready(job=job.id, why=why)] if job.reason != why else []
-    siblings = sum(one.plan.key == job.plan.key and one.status in LIVE for one in mine)
-    crowded = job.plan.max_parallel is not None and siblings >= job.plan.max_parallel
-    if crowded or free[runner.name] <= 0 or not _may_hold(build, job, held):
+    leg = (job.build, job.plan.key)
+    crowded = job.plan.max_parallel is not None and taken.legs[leg] >= job.plan.max_parallel
+    if crowded or taken.free[runner.name] <= 0 or not _may_hold(build, job, taken.held):
         return [*ready]
-    free[runner.name] -= 1
+    taken.free[runner.name] -= 1
+    taken.legs[leg] += 1
     if job.plan.group:
-        held[group] = job.id
+        taken.held[build.runner, job.plan.group] = job.id
     return [*ready, Assign(job=job.id, runner=runner.name, needs=ancestors(job, mine))]
 
 

@@ -23,7 +23,10 @@ _SHAPES = re.compile(
     """,
     re.VERBOSE,
 )
-_NAMED = re.compile(r"(?i)\b((?:authorization:\s*(?:bearer|basic|token)\s+)|(?:[a-z_]*(?:token|secret|password|passwd|api_?key)\s*[=:]\s*))(?!\*\*\*)[^\s'\"&]{4,}")
+_NAMED = re.compile(
+    r"(?i)\b((?:authorization:\s*(?:bearer|basic|token)\s+)|(?:[a-z_]*(?:token|secret|password|passwd|api_?key)\s*[=:]\s*))"
+    r"(?!\*\*\*)[^\s'\"&]{4,}"
+)
 _IN_URL = re.compile(r"(?<=://)([^/\s:@]+):([^/\s@]+)@")
 
 

@@ -77,7 +77,8 @@ class Dispatcher:
                 outcome = Outcome.CANCELLED if job.cancel else Outcome.LOST
                 why = job.cancel or f"its runner {ended.name} died under it"
                 if again:
-                    work.update_job(connection, id_, status=Status.QUEUED, attempt=job.attempt + 1, started=None, steps=(), reason=f"{why}; run again")
+                    told = f"{why}; run again"
+                    work.update_job(connection, id_, status=Status.QUEUED, attempt=job.attempt + 1, started=None, steps=(), reason=told)
                 else:
                     work.update_job(connection, id_, status=Status.DONE, outcome=outcome, finished=wall, reason=why)
 

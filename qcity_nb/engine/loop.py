@@ -173,9 +173,10 @@ class Engine:
         if abs(moved) < JUMP:
             return
         seconds = abs(moved.total_seconds())
-        what = f"the clock was set back by {seconds:.0f} s" if moved < timedelta(0) else f"the machine slept, or its clock was set forward, {seconds:.0f} s"
+        back = moved < timedelta(0)
+        what = f"the clock was set back by {seconds:.0f} s" if back else f"the machine slept, or its clock was set forward, {seconds:.0f} s"
         context.record(lambda connection: self._flip_engine(connection, "up", "up", f"{what}; no runner was touched for that"))
 
     def _flip_engine(self, connection: Connection, old: str, new: str, reason: str) -> None:
-        context = self.context
-        rows.flip(connection, context.store.place, "engine", "engine", old, new, reason=reason, at=context.clock.wall(), generation=context.generation)
+        context, wall = self.context, self.context.clock.wall()
+        rows.flip(connection, context.store.place, "engine", "engine", old, new, reason=reason, at=wall, generation=context.generation)

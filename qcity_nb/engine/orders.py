@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from ..decide import supervise
 from ..errors import BadInput, NotFound, QCityError, Refused
-from ..model.service import Desired, Phase, RestartPolicy, ServiceSpec, ServiceState
+from ..model.service import Phase, RestartPolicy, ServiceSpec, ServiceState
 from ..store import commands, work
 from ..store import services as rows
 from .context import Context
@@ -73,7 +73,8 @@ class Orders:
             context.record(lambda connection: _put(context, rows.add(connection, context.store.place, spec, fresh, at=wall)))
         elif row.spec != spec:
             if row.state.phase in (Phase.STARTING, Phase.RUNNING, Phase.STOPPING):
-                raise Refused(f"{name} is {row.state.phase.value} with other settings", f"qcity runner stop {name} first, then start it with the new ones")
+                todo = f"qcity runner stop {name} first, then start it with the new ones"
+                raise Refused(f"{name} is {row.state.phase.value} with other settings", todo)
             context.record(lambda connection: _put(context, rows.add(connection, context.store.place, spec, row.state, at=wall)))
         self._supervisor.apply(name, supervise.started(self._row(name).state, context.clock.now()))
         return self._about(name)
@@ -184,7 +185,7 @@ def spec_of(name: str, args: Mapping[str, object]) -> ServiceSpec:
         "grace": args.get("grace") if args.get("grace") is not None else 10.0,
     }
     spec = msgspec.convert(plain, ServiceSpec, strict=False)
-    return replace(spec, silent_after=spec.silent_after if spec.silent_after else None, grace=max(spec.grace, timedelta(0)))
+    return replace(spec, silent_after=spec.silent_after or None, grace=max(spec.grace, timedelta(0)))
 
 
 def _put(context: Context, row: rows.ServiceRow) -> None:

@@ -7,7 +7,10 @@ from datetime import datetime, timedelta, timezone
 
 
 class SystemClock:
-    """The steady clock starts at the wall clock's time and then follows the kernel's monotonic one: it never jumps and does not run while the machine sleeps."""
+    """The steady clock starts at the wall clock's time and then follows the kernel's monotonic one.
+
+    It never jumps and does not run while the machine sleeps.
+    """
 
     def __init__(self) -> None:
         self._begin, self._mark = self.wall(), time.monotonic()

@@ -95,7 +95,8 @@ class LinuxProcesses:
         log = os.open(folder / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         answer, reply = os.pipe()
         env = {**launch.env, "QCITY_SERVICE": self.mark(spec.name), "QCITY_INCARNATION": str(incarnation)}
-        request: dict[str, Any] = {"argv": launch.argv, "env": env, "cwd": str(launch.cwd), "folder": str(folder), "cgroup": self._cgroup(spec.name, incarnation)}
+        request: dict[str, Any] = {"argv": launch.argv, "env": env, "cwd": str(launch.cwd), "folder": str(folder)}
+        request["cgroup"] = self._cgroup(spec.name, incarnation)
         request |= {"incarnation": incarnation, "generation": generation, "stop_signal": spec.stop_signal, "grace": spec.grace.total_seconds()}
         try:
             (folder / "stop.json").unlink(missing_ok=True)

@@ -177,9 +177,11 @@ def _plain_errors(store: Store) -> Iterator[None]:
     except sa.exc.DatabaseError as error:
         text = str(error.orig)
         if "full" in text or "No space left" in text:
-            raise StoreFull(f"the disk below the store is full ({text})", "free some space: nothing that was recorded is lost", permanent=False) from error
+            todo = "free some space: nothing that was recorded is lost"
+            raise StoreFull(f"the disk below the store is full ({text})", todo, permanent=False) from error
         if "malformed" in text or "not a database" in text:
-            raise StoreCorrupt(f"the store {store.home.store} is damaged ({text})", "qcity engine stop, then qcity up: the last good copy is restored") from error
+            todo = "qcity engine stop, then qcity up: the last good copy is restored"
+            raise StoreCorrupt(f"the store {store.home.store} is damaged ({text})", todo) from error
         if isinstance(error, sa.exc.OperationalError):
             raise StoreError(f"the store does not answer ({text.strip().splitlines()[0]})", "qcity doctor says more", permanent=False) from error
         raise
@@ -257,7 +259,8 @@ def _migrate(store: Store) -> None:
     config.set_main_option("script_location", "qcity_nb.store:migrations")
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if found is not None and found not in known:
-        raise StoreTooNew(f"the store was made by a newer version (its schema is {found}, this one knows {VERSION})", "pip install --upgrade qcity-nb; nothing was changed")
+        what = f"the store was made by a newer version (its schema is {found}, this one knows {VERSION})"
+        raise StoreTooNew(what, "pip install --upgrade qcity-nb; nothing was changed")
     with store.write() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, VERSION)

@@ -162,6 +162,6 @@ def alive(pid: int) -> bool:
 
 
 def kill(pid: int) -> None:
-    """kill -9, of something that may be gone."""
+    """Send kill -9 to something that may be gone."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from qcity_nb.testing.real_engine import COMET, COUNTER, RealEngine, alive, engine_of, kill, until
 
 from qcity_nb.io.files import is_locked
 from qcity_nb.store.database import Store
+from qcity_nb.testing.real_engine import COMET, COUNTER, RealEngine, alive, engine_of, kill, until
 
 pytestmark = pytest.mark.real
 
@@ -99,7 +99,6 @@ def test_no_descendant_is_left(engine: RealEngine, tmp_path: Path, how: str) -> 
     until(lambda: count.exists() and int(count.read_text() or 0) > 50)
     if how != "stop":
         keeper = json.loads((engine.home.service("tree") / "proc.json").read_text())["keeper"]
-        engine.ask("runner.drain", "tree") if how == "drain" else None
         for pid in ([keeper] if how == "kill keeper too" else []) + [row.pid or 0]:
             kill(pid)
         engine.reborn("tree", row.pid)
@@ -115,9 +114,8 @@ def test_no_descendant_is_left(engine: RealEngine, tmp_path: Path, how: str) -> 
 def test_a_bad_command_and_a_crash_loop_harm_nobody_else(engine: RealEngine) -> None:
     good = engine.run("good", "sleep", "1000")
     engine.ask("runner.start", "typo", kind="command", options={"command": ["no-such-program"]})
-    engine.ask(
-        "runner.start", "loop", kind="command", options={"command": ["sh", "-c", "echo cannot find my file >&2; exit 3"]}, policy={"base": 0.05, "cap": 0.1}
-    )
+    command = ["sh", "-c", "echo cannot find my file >&2; exit 3"]
+    engine.ask("runner.start", "loop", kind="command", options={"command": command}, policy={"base": 0.05, "cap": 0.1})
     row = engine.phase("loop", "quarantined")
     assert "5 restarts in 10 minutes" in row.state.reason
     assert "exit code 3" in row.state.reason
