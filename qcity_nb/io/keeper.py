@@ -23,7 +23,7 @@ from typing import Any
 
 PR_SET_CHILD_SUBREAPER = 36
 SIGNALS = frozenset(map(int, (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP)))
-LIBC = ctypes.CDLL(None)
+PRCTL = ctypes.CDLL(None).prctl
 REAP_SECONDS = 15.0
 
 
@@ -59,7 +59,7 @@ def keep(request: dict[str, Any], channel: int, lock: int, log: int, reply: int)
     """Start the service and stay until nothing of it lives. Returns the keeper's own exit code."""
     os.close(channel)
     os.setsid()
-    LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    PRCTL(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     for standard in (1, 2):  # 0 is the fork server's: nothing to read
         os.dup2(log, standard)
     os.close(log)

@@ -59,7 +59,7 @@ class LinuxProcesses:
             raise EngineError(f"services can be supervised on Linux only for now, this is {sys.platform}", "use a Linux machine, WSL 2 or Colab")
         self._home, self._place, self._subreaper = home, place, subreaper
         if subreaper:
-            keeper.LIBC.prctl(keeper.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+            keeper.PRCTL(keeper.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._watched: dict[str, _Watched] = {}
         self._server: tuple[subprocess.Popen[bytes], socket.socket] | None = None
         self._cgroups = _cgroup_root(place)
@@ -107,7 +107,7 @@ class LinuxProcesses:
         told = _read_answer(answer)
         if "error" in told:
             raise OSError(0, told["error"])
-        record = {**self._record(spec.name), "keeper": told["keeper"]}
+        record = {**self._record(spec.name), "keeper": told["keeper"], "incarnation": incarnation}
         self._watch(spec.name, record, pid=told["keeper"], kept=True)
         return int(told["pid"])
 
