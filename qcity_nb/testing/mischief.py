@@ -1,0 +1,199 @@
+"""What may happen in a simulated world: faults of every kind, and people and commits in between. One function for each; `MISCHIEF` weighs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from ..model.work import Outcome
+from ..store import work
+from .machine import Program
+from .world import World, stretch
+
+Act = Callable[[World], None]
+
+
+def kill_runner(world: World) -> None:
+    """Kill -9, or another signal, from outside."""
+    world.machine.kill(_any_runner(world), world.random.choice((9, 9, 15, 11)))
+
+
+def kill_several(world: World) -> None:
+    """Several at once."""
+    for name in world.runners:
+        world.machine.kill(name)
+
+
+def freeze_runner(world: World) -> None:
+    """SIGSTOP: alive and silent."""
+    world.machine.freeze(_any_runner(world))
+
+
+def kill_keeper(world: World) -> None:
+    """The parent that would have seen the exit code is gone."""
+    name = _any_runner(world)
+    world.machine.kill_keeper(name)
+    if world.random.random() < 0.7:
+        world.machine.kill(name)
+
+
+def change_program(world: World) -> None:
+    """A runner's program becomes another one: from now on, or at its next start."""
+    chance = world.random
+    program = chance.choice(
+        (
+            Program(lives=timedelta(seconds=chance.choice((0.0, 0.2, 3.0, 30.0))), code=1, says="Error: it crashed"),
+            Program(error="no-such-agent: No such file or directory"),
+            Program(ignores_term=True),
+            Program(leftovers=chance.randint(1, 5)),
+            Program(silent=True),
+            Program(lives=timedelta(hours=chance.randint(1, 30))),
+            Program(),
+            Program(),
+        )
+    )
+    name = _any_runner(world)
+    world.note("program", f"{name} {program}")
+    world.machine.programs[name] = program
+    if chance.random() < 0.5:
+        world.machine.kill(name)
+
+
+def heal_programs(world: World) -> None:
+    """All programs are well-behaved again."""
+    for name in world.runners:
+        world.machine.programs[name] = Program()
+
+
+def kill_engine(world: World) -> None:
+    """Kill the engine where it stands."""
+    if world.engine is not None:
+        world.bury()
+
+
+def kill_engine_soon(world: World) -> None:
+    """Kill the engine at one of the next points between two acts, together with something that makes it act."""
+    world.machine.fuse.arm(world.random.randint(1, 30))
+    world.random.choice((kill_runner, push, restart, stop_runner, freeze_runner, change_program))(world)
+
+
+def two_engines(world: World) -> None:
+    """Another engine is started while there is one: the home's lock keeps it out."""
+    if world.engine is not None:
+        assert not world.boot(), "two engines at once"
+
+
+def set_clock(world: World) -> None:
+    """Somebody sets the wall clock."""
+    seconds = world.random.choice((-86_400, -3600, -61, -2, 2, 61, 3600, 86_400))
+    world.clock.jump(seconds)
+    world.note("clock set", str(seconds))
+
+
+def sleep(world: World) -> None:
+    """The machine sleeps."""
+    world.clock.sleep(stretch(world.random, shortest=60, longest=200_000).total_seconds())
+    world.note("slept")
+
+
+def fill_disk(world: World) -> None:
+    """The disk is full, or has room again."""
+    world.set_full(full=not world.full)
+
+
+def lose_orders(world: World) -> None:
+    """Workers do not get what they are told, or do again."""
+    world.wire.lose_orders = not world.wire.lose_orders
+
+
+def stutter(world: World) -> None:
+    """Workers say everything twice, or stop doing so."""
+    world.wire.repeat_facts = not world.wire.repeat_facts
+
+
+def push(world: World) -> None:
+    """One commit, or a shower of them."""
+    runner = world.random.choice(sorted(world.wire.works))
+    repository = world.wire.repositories[runner]
+    for key in ("build", "test", "package"):
+        repository.seconds[key] = stretch(world.random, shortest=0.5, longest=2000).total_seconds()
+        repository.outcomes[key] = world.random.choice((Outcome.SUCCESS, Outcome.SUCCESS, Outcome.SUCCESS, Outcome.FAILURE))
+    for _ in range(world.random.choice((1, 1, 1, 2, 6))):
+        world.commit(runner)
+
+
+def restart(world: World) -> None:
+    """A person starts a runner that may be up already."""
+    world.start_runner(_any_runner(world))
+
+
+def stop_runner(world: World) -> None:
+    """A person stops or drains a runner, and at times takes it back at once."""
+    name = _any_runner(world)
+    world.ask(world.random.choice(("runner.stop", "runner.drain")), name)
+    if world.random.random() < 0.5:
+        world.start_runner(name)
+
+
+def meddle_with_job(world: World) -> None:
+    """A person cancels or re-runs a job, or one that never was."""
+    with world.client.read() as connection:
+        jobs = work.latest_jobs(connection, world.client.place, limit=20)
+    if jobs:
+        job = world.random.choice(jobs)
+        world.ask(world.random.choice(("job.cancel", "job.rerun")), str(job.id))
+    else:
+        world.ask("job.cancel", "4711")
+
+
+def bad_request(world: World) -> None:
+    """A request that makes no sense: refused, with a sentence, and nothing else happens."""
+    chance = world.random
+    world.ask(chance.choice(("runner.stop", "runner.remove", "job.rerun", "no.such.verb")), chance.choice(("nobody", "", "-1", "0", "x" * 190)))
+
+
+MISCHIEF: dict[Act, int] = {
+    kill_runner: 12,
+    kill_several: 2,
+    freeze_runner: 4,
+    kill_keeper: 4,
+    change_program: 8,
+    heal_programs: 5,
+    kill_engine: 8,
+    kill_engine_soon: 20,
+    two_engines: 1,
+    set_clock: 4,
+    sleep: 3,
+    fill_disk: 4,
+    lose_orders: 2,
+    stutter: 2,
+    push: 16,
+    restart: 10,
+    stop_runner: 6,
+    meddle_with_job: 6,
+    bad_request: 2,
+}
+"""How often each one is drawn."""
+
+
+def act(world: World) -> None:
+    """Let one thing happen."""
+    chosen = world.random.choices(list(MISCHIEF), weights=list(MISCHIEF.values()))[0]
+    world.note("mischief", chosen.__name__)
+    chosen(world)
+
+
+def calm(world: World) -> None:
+    """All faults cease: programs behave, the disk has room, orders arrive, the engine is left alone."""
+    world.machine.fuse.disarm()
+    heal_programs(world)
+    world.wire.lose_orders = world.wire.repeat_facts = False
+    for repository in world.wire.repositories.values():
+        repository.seconds.clear()
+    if world.full:
+        world.set_full(full=False)
+    world.note("calm")
+
+
+def _any_runner(world: World) -> str:
+    return world.random.choice(sorted(world.runners))
