@@ -87,6 +87,11 @@ class ProcessHost:
             time.sleep(0.01)
         return _replaced(before)
 
+    @property
+    def starting(self) -> bool:
+        """Whether a process was started that is not the engine yet."""
+        return self._child is not None and self._child.poll() is None and not is_locked(self._home.lock)
+
     def pump(self, seconds: float) -> None:
         """Sleep."""
         time.sleep(seconds)

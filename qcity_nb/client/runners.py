@@ -21,7 +21,7 @@ from .view import RunnerView, look
 if TYPE_CHECKING:
     import pandas as pd
 
-UP_SECONDS = 60.0
+UP_SECONDS = 30.0
 DOWN_SECONDS = 60.0
 
 COLUMNS = {
@@ -148,6 +148,8 @@ class Runners(Shown):
         silent_after: timedelta | float | None = None,
         grace: timedelta | float = 10.0,
         policy: RestartPolicy | None = None,
+        retries: int | None = None,
+        timeout: timedelta | float | None = None,
         **options: Any,
     ) -> Runner:
         """Start a runner and wait until it is up. One that is up with the same specification stays as it is.
@@ -159,6 +161,8 @@ class Runners(Shown):
             silent_after: how long it may say nothing before it is looked at.
             grace: how long it may take to stop.
             policy: how eagerly it is started again.
+            retries: how often a job that lost its runner is run again.
+            timeout: how long a job may take that does not say so itself.
             options: the kind's own.
 
         Raises:
@@ -167,6 +171,7 @@ class Runners(Shown):
         """
         options = {key: _plain(key, value) for key, value in options.items() if value is not None}
         args = _args(kind, labels=labels, options=options, silent_after=silent_after, grace=grace, policy=policy)
+        args |= {key: value for key, value in (("retries", retries), ("timeout", _seconds(timeout))) if value is not None}
         return _start(self._link, name or self._name_for(kind, options), args, self._painter)
 
     def stop(self, name: str) -> Runner:

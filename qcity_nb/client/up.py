@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..decide import config
 from ..errors import BadConfig, BadInput
 from ..model.config import CityConfig, RunnerConfig
+from . import preview
 
 if TYPE_CHECKING:
     from .city import QCity
@@ -22,7 +23,7 @@ def bring_up(city: QCity, repo: str | Path | None, *, strict: bool) -> None:
     where = _repository(repo)
     asked = read(Path(where)) if where and Path(where).is_dir() else None
     if where and Path(where).is_dir():
-        look_over(city, Path(where), strict=strict)
+        preview.look_over(Path(where), say=city.link.say, strict=strict)
     city.link.ensure()
     if where is None:
         return
@@ -30,7 +31,7 @@ def bring_up(city: QCity, repo: str | Path | None, *, strict: bool) -> None:
         city.runners.start("local", repo=where)
         return
     for runner in asked.runners:
-        options = _options(runner, asked, where)
+        options = _options(runner, where)
         city.runners.start(
             runner.kind,
             runner.name,
@@ -38,6 +39,8 @@ def bring_up(city: QCity, repo: str | Path | None, *, strict: bool) -> None:
             silent_after=runner.silent_after,
             grace=runner.grace,
             policy=asked.restart,
+            retries=asked.retries,
+            timeout=asked.timeout,
             **options,
         )
 
@@ -68,10 +71,6 @@ def read(folder: Path) -> CityConfig | None:
     return found
 
 
-def look_over(city: QCity, folder: Path, *, strict: bool) -> None:
-    """Say which jobs of the repository's workflows this machine leaves out."""
-
-
 def _repository(repo: str | Path | None) -> str | None:
     """The repository that is meant: as given, or the one around the current folder; None when there is none."""
     if repo is None:
@@ -88,14 +87,13 @@ def _repository(repo: str | Path | None) -> str | None:
     return str(path.resolve())
 
 
-def _options(runner: RunnerConfig, asked: CityConfig, where: str) -> Mapping[str, object]:
+def _options(runner: RunnerConfig, where: str) -> Mapping[str, object]:
     options = dict(runner.options)
     if runner.kind != "local":
-        return options
+        return options if "cwd" not in options else options | {"cwd": str((Path(where) / str(options["cwd"])).resolve())}
     repo = str(options.get("repo", "."))
     if "://" not in repo and not Path(repo).is_absolute():
         options["repo"] = str((Path(where) / repo).resolve())
-    defaults = {"retries": asked.retries, "timeout": asked.timeout.total_seconds() if asked.timeout else None}
-    return options | {key: value for key, value in defaults.items() if value is not None}
+    return options
 
 

@@ -2,7 +2,7 @@
 
     [runner.NAME]   kind labels silent_after grace env, and for
                       local:   repo branches slots sandbox network poll limits = { memory, processes, file_size }
-                      command: command
+                      command: command cwd
     [policy]        retries timeout restart = { burst, window, base, cap }
 """
 
@@ -100,10 +100,10 @@ def _size(value: object) -> int:
         raise _Wrong('a size, like "500 MB" or "4 GB"') from None
 
 
-def _env(value: object) -> dict[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(item, (str, int)) and not isinstance(item, bool) for item in value.values()):
-        raise _Wrong('a table of texts, like { LANG = "C.UTF-8" }')
-    return {str(name): str(item) for name, item in value.items()}
+def _env(value: object) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(item, str) and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", item) for item in value):
+        raise _Wrong('a list of names of variables, like ["LANG"]; values, which may be secret, never stand in a file')
+    return list(value)
 
 
 COMMON: dict[str, Check] = {"kind": _text, "labels": _texts, "silent_after": _time, "grace": _time, "env": _env}
@@ -117,7 +117,7 @@ KINDS: dict[str, dict[str, Check]] = {
         "poll": _seconds,
         "limits": lambda value: value,  # a table of its own, checked key by key
     },
-    "command": {"command": _argv},
+    "command": {"command": _argv, "cwd": _text},
 }
 LIMITS: dict[str, Check] = {"memory": _size, "processes": _whole(1, 1_000_000), "file_size": _size}
 POLICY: dict[str, Check] = {"retries": _whole(0, 10), "timeout": _time, "restart": lambda value: value}

@@ -99,7 +99,8 @@ def runner(facts: RunnerFacts, of: EngineFacts, now: datetime) -> Condition:
         if state.phase is Phase.STOPPED:
             return Condition(level=Level.OFF, text="is stopped")
         when = f", {since(of.last, now)}" if of.last else ""
-        was = f"was {state.phase.value} when it was last looked at{when}"
+        word = {Phase.BACKOFF: "waiting to be restarted"}.get(state.phase, state.phase.value)
+        was = f"was {word} when it was last looked at{when}"
         return Condition(level=Level.STALE, text=was, todo="qcity up")
     if state.phase is Phase.QUARANTINED:
         todo = f"qcity runner logs {name}, then qcity runner start {name} once the cause is gone"
@@ -122,7 +123,7 @@ def runner(facts: RunnerFacts, of: EngineFacts, now: datetime) -> Condition:
         return Condition(level=Level.WARN, text=f"is draining: {count(state.busy, 'job')} to finish")
     if state.suspicions:
         return Condition(level=Level.WARN, text="has been silent for longer than it should")
-    return Condition(level=Level.WELL, text=f"is running {count(state.busy, 'job')}" if state.busy else "is idle")
+    return Condition(level=Level.WELL, text=f"is running {count(state.busy, 'job')}" if state.busy else "is up")
 
 
 def headline(of: EngineFacts, conditions: Mapping[str, Condition], work: Work, now: datetime) -> Condition:
