@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..model.work import Annotation, Outcome, Step
-from .isolate import StepPlan
+from .isolate import LAST, StepPlan
 
 _ENDS = {"success": Outcome.SUCCESS, "failure": Outcome.FAILURE, "skipped": Outcome.SKIPPED, "cancelled": Outcome.CANCELLED}
 _OWN = ("Set up job", "Complete job")
@@ -73,7 +73,7 @@ class ActLog:
         except ValueError:
             said = None
         if not isinstance(said, dict):
-            text = clean(line)
+            text = "" if self.outcome else clean(line)  # act's last words repeat what is known by then
             if text:
                 self.stray.append(text)
             return [text] if text else []
@@ -106,6 +106,8 @@ class ActLog:
             self._said = _ENDS.get(said["jobResult"])
             return []
         key = self._step(said)
+        if key == LAST:
+            return []
         text = str(said.get("msg", ""))
         if said.get("raw_output"):
             return self._print(key, text)

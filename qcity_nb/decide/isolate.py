@@ -20,6 +20,7 @@ from . import nodes
 
 LABEL = "qcity-here"  # the only label that the isolated file asks for; act maps it to this machine
 OBSERVER = "qcity_observer"
+LAST = "qcity_last"
 _STR, _MAP, _SEQ = "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
 
 
@@ -41,11 +42,12 @@ class Isolated:
     steps: tuple[StepPlan, ...]
 
 
-def isolate(text: str, *, job: str, leg: Mapping[str, object], needs: Mapping[str, Needed]) -> Isolated:
+def isolate(text: str, *, job: str, leg: Mapping[str, object], needs: Mapping[str, Needed], last: str = "") -> Isolated:
     """The workflow `text` with nothing but `job` in it, in its one matrix `leg`, after the `needs` as they ended.
 
     Args:
         needs: all ancestors of the job, not only its direct needs.
+        last: shell that runs after the job's own steps when they went well; it is not one of them.
 
     Raises:
         Fault: the file cannot be read or has no such job.
@@ -59,7 +61,7 @@ def isolate(text: str, *, job: str, leg: Mapping[str, object], needs: Mapping[st
     while observer == job or observer in needs:
         observer += "_"
     kept = [(_key(name), _stub(needed)) for name, needed in needs.items()]
-    kept += [(_key(job), _one_leg(body, leg)), (_key(observer), _observer(job))]
+    kept += [(_key(job), _one_leg(body, leg, last)), (_key(observer), _observer(job))]
     replaced = {"jobs": yaml.MappingNode(_MAP, kept), "on": _text("push")}
     top = [(key, replaced.get(key.value, value)) for key, value in root.value]
     whole = yaml.serialize(_unfolded(yaml.MappingNode(_MAP, top)), Dumper=yaml.SafeDumper, width=1 << 30, allow_unicode=True)
@@ -109,7 +111,7 @@ def _assign(name: str, value: str) -> str:
     return f"{{ echo '{name}<<{mark}'; echo '{raw}' | base64 -d; echo; echo '{mark}'; }} >> \"$GITHUB_OUTPUT\"\n"
 
 
-def _one_leg(body: yaml.MappingNode, leg: Mapping[str, object]) -> yaml.MappingNode:
+def _one_leg(body: yaml.MappingNode, leg: Mapping[str, object], last: str) -> yaml.MappingNode:
     """The job itself: its own body with one leg for a matrix and a label that act knows."""
     entries: list[tuple[yaml.Node, yaml.Node]] = []
     for name, key, value in nodes.entries(body):
@@ -118,6 +120,10 @@ def _one_leg(body: yaml.MappingNode, leg: Mapping[str, object]) -> yaml.MappingN
                 entries.append((key, _strategy(value, leg)))
         elif name == "runs-on":
             entries.append((key, _text(LABEL)))
+        elif name == "steps" and last and isinstance(value, yaml.SequenceNode):
+            step = _map({"id": _text(LAST), "if": _text("${{ success() }}"), "shell": _text("bash"), "run": _text(last)})
+            step.value.append((_key("working-directory"), _text("${{ github.workspace }}")))
+            entries.append((key, yaml.SequenceNode(_SEQ, [*value.value, step], flow_style=False)))
         elif name not in ("timeout-minutes", "concurrency"):
             entries.append((key, value))
     return yaml.MappingNode(_MAP, entries, flow_style=False)

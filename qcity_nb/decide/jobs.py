@@ -186,9 +186,8 @@ def _expanded(plan: JobPlan, body: yaml.MappingNode, raw: Mapping[str, Any], lin
     except expression.Unknown as error:
         where = f"{context.path}:{nodes.line(matrix)}"
         if plan.needs and "needs." in json.dumps(given):
-            named = leg_plan(plan, {}, {**raw, "group": ""}, context.known)
             dynamic = {**raw, "matrix": given, "github": context.known["github"], "where": where}
-            return (replace(named, dynamic=json.dumps(dynamic)),)
+            return (replace(plan, dynamic=json.dumps(dynamic)),)
         refusal = f'{where}: the matrix of job "{plan.key}" cannot be made: {error}'
         return (replace(plan, refusal=plan.refusal or refusal),)
 

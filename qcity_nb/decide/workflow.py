@@ -46,7 +46,11 @@ def read(text: str, source: Source, *, available: Callable[[str], bool]) -> Buil
 
 def too_large(size: int, source: Source) -> BuildPlan:
     """The plan for a file of `size` bytes that is not even read."""
-    problem = f"{source.path} is {size / 1e6:.1f} MB long; a workflow may have {nodes.MAX_SIZE >> 20} MB"
+    return unusable(source, f"{source.path} is {size / 1e6:.1f} MB long; a workflow may have {nodes.MAX_SIZE >> 20} MB")
+
+
+def unusable(source: Source, problem: str) -> BuildPlan:
+    """The plan for a file that cannot be used."""
     return BuildPlan(
         sha=source.sha, ref=source.ref, workflow=source.path, name=source.path, subject=source.subject, author=source.author, problem=problem
     )

@@ -46,10 +46,12 @@ class Attempt:
         setting: what all attempts share.
         uid: the uid of its slot when we are root.
         report: takes its facts.
+        done: called when it is over.
     """
 
-    def __init__(self, order: RunJob, setting: Setting, *, uid: int | None, report: Callable[[Fact], None]) -> None:
-        self.order, self.setting, self.uid, self.report = order, setting, uid, report
+    def __init__(self, order: RunJob, setting: Setting, *, uid: int | None, report: Callable[[Fact], None], done: Callable[[], None] = lambda: None) -> None:
+        self.order, self.setting, self.uid, self.report, self.done = order, setting, uid, report, done
+        self.grace = GRACE
         self.ending: Ending | None = None
         self.over = False
         self.thread = threading.Thread(target=self._run, name=f"job-{order.token}", daemon=True)
@@ -63,7 +65,7 @@ class Attempt:
         fact: JobEnded
         try:
             log = JobLog(self.setting.home.job_logs / f"{self.order.job}-{self.order.attempt}.log")
-            self.report(JobBegan(token=self.order.token, at=_now(), sandbox=self.setting.level.value, log=str(log.path.relative_to(self.setting.home.root))))
+            self.report(JobBegan(token=self.order.token, at=now(), sandbox=self.setting.level.value, log=str(log.path.relative_to(self.setting.home.root))))
             try:
                 fact = self._attempt(folder, log)
             finally:
@@ -72,12 +74,13 @@ class Attempt:
             told = error.what if isinstance(error, (QCityError, Fault)) else str(error)
             ending = self.ending
             outcome = ending.outcome if ending else Outcome.FAILURE
-            fact = JobEnded(token=self.order.token, at=_now(), outcome=outcome, reason=ending.reason if ending else f"could not be started: {told}")
+            fact = JobEnded(token=self.order.token, at=now(), outcome=outcome, reason=ending.reason if ending else f"could not be started: {told}")
         finally:
             release(folder)
             remove(folder)
-            self.over = True
         self.report(fact)
+        self.over = True
+        self.done()
 
     def _attempt(self, folder: Path, log: JobLog) -> JobEnded:
         prepared = prepare(self.order, self.setting, uid=self.uid)
@@ -93,7 +96,7 @@ class Attempt:
         log.write([f"{outcome.value}" + (f": {reason}" if reason else "")])
         return JobEnded(
             token=self.order.token,
-            at=_now(),
+            at=now(),
             outcome=outcome,
             reason=reason,
             steps=act.steps,
@@ -121,13 +124,13 @@ class Attempt:
         )
         assert process.stdout is not None
         watch = _Watch(self, process)
-        moved = 0.0
+        moved, told = 0.0, (0, act.steps)
         try:
             for lines in _lines(process.stdout.fileno(), watch.look):
                 for line in lines:
                     log.write(act.feed(line))
-                if time.monotonic() - moved >= TICK and act.steps:
-                    moved = time.monotonic()
+                if time.monotonic() - moved >= TICK and told != (len(act.annotations), act.steps):
+                    moved, told = time.monotonic(), (len(act.annotations), act.steps)
                     self.report(JobMoved(token=self.order.token, steps=act.steps, annotations=tuple(act.annotations)))
         finally:
             if process.poll() is None and watch.killed:
@@ -155,7 +158,7 @@ class _Watch:
             return
         if not self.kill_at:
             # Before act is there nothing of the job has run, so that there are no `always()` steps to wait for.
-            self.kill_at = now + GRACE if interrupt(self.process.pid) else now
+            self.kill_at = now + self.attempt.grace if interrupt(self.process.pid) else now
         if now >= self.kill_at:
             self.killed = True
             self._kill()
@@ -189,7 +192,8 @@ def _signal(pid: int, number: int) -> bool:
     return True
 
 
-def _now() -> datetime:
+def now() -> datetime:
+    """The wall clock, in UTC."""
     return datetime.now(timezone.utc)
 
 

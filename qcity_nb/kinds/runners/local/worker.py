@@ -1,0 +1,169 @@
+"""The worker: one loop that beats, reads orders and starts attempts; each attempt and the watch over the repository have a thread of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import select
+import signal
+import socket
+import time
+from collections import deque
+from pathlib import Path
+
+from ....io import spool
+from ....model.home import Home
+from ....model.wire import CancelJob, Hello, JobEnded, Order, RunJob, Seen
+from ....model.work import Outcome
+from ... import sandboxes
+from . import uids
+from .execute import Attempt, now
+from .facts import Facts
+from .options import Options
+from .prepare import Setting, remove
+from .repository import Repository, is_url, mirror, open_folder
+from .watch import Watcher
+
+BEAT = 1.0
+STOP_GRACE = 5.0
+STOPPED = "the runner was stopped"
+
+
+class Worker:
+    """A local runner at work.
+
+    Args:
+        home: where everything lies.
+        name: its service.
+        incarnation: which life of the service this is.
+        options: what it was told.
+    """
+
+    def __init__(self, home: Home, name: str, incarnation: int, options: Options) -> None:
+        self.home, self.name, self.incarnation, self.options = home, name, incarnation, options
+        home.service(name).mkdir(parents=True, exist_ok=True)
+        self.facts = Facts(home, name, incarnation)
+        self.bell = spool.Doorbell(home.worker_bell(name))
+        self.stopping = False
+        self.queue: deque[RunJob] = deque()
+        self.running: dict[str, Attempt] = {}
+        self.known: set[str] = set()
+        self._offset = 0
+        self._holds: list[socket.socket] = []
+        self._uids: list[int | None] = []
+
+    def run(self) -> None:
+        """Work until SIGTERM. Raises `QCityError` when it cannot work at all."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        self._beat()
+        setting = self._set_up()
+        watcher = Watcher(setting, self.facts.send)
+        watcher.start()
+        while not self.stopping:
+            self._turn(setting, watcher)
+            if not self.stopping:
+                select.select([self.bell.fd], [], [], BEAT)
+                self.bell.clear()
+        watcher.stop()
+        self._finish()
+
+    def _stop(self, *_: object) -> None:
+        self.stopping = True
+        with contextlib.suppress(OSError):
+            os.write(self.bell.fd, b"!")
+
+    def _beat(self) -> None:
+        with contextlib.suppress(OSError):
+            path = self.home.beat(self.name)
+            path.touch(mode=0o600)
+            os.utime(path)
+
+    def _set_up(self) -> Setting:
+        kind, level, missing = sandboxes.best(self.options.sandbox)
+        setting = Setting(
+            home=self.home, runner=self.name, options=self.options, repository=self._repository(), sandbox=kind, level=level, missing=missing
+        )
+        self._sweep(setting.work)
+        if os.geteuid() == 0:
+            leased, self._holds = uids.lease(self.options.slots)
+            self._uids = [*leased]
+        else:
+            self._uids = [None] * self.options.slots
+        self.facts.send(Hello(sandbox=level.value, missing=missing))
+        return setting
+
+    def _repository(self) -> Repository:
+        if is_url(self.options.repo):
+            return mirror(self.options.repo, self.home.root / "repos" / _short(self.options.repo))
+        return open_folder(Path(self.options.repo))
+
+    def _sweep(self, work: Path) -> None:
+        """Remove what earlier lives left behind."""
+        work.mkdir(parents=True, exist_ok=True)
+        for path in (self.home.root / "work", work):
+            path.chmod(0o711)  # a job's uid walks through and sees no names
+        for folder in work.iterdir():
+            sandboxes.release(folder)
+            remove(folder)
+
+    def _turn(self, setting: Setting, watcher: Watcher) -> None:
+        self._beat()
+        self.facts.flush()
+        orders, self._offset = spool.read(self.home.orders(self.name, self.incarnation), self._offset, Order)  # type: ignore[arg-type]
+        for order in orders:
+            self._obey(order, watcher)
+        for token in [token for token, attempt in self.running.items() if attempt.over]:
+            attempt = self.running.pop(token)
+            attempt.thread.join()
+            self._uids.append(attempt.uid)
+        while self.queue and self._uids:
+            order = self.queue.popleft()
+            self.running[order.token] = attempt = Attempt(order, setting, uid=self._uids.pop(0), report=self.facts.send, done=self._wake)
+            attempt.thread.start()
+
+    def _wake(self) -> None:
+        spool.ring(self.bell.path)
+
+    def _obey(self, order: Order, watcher: Watcher) -> None:
+        if isinstance(order, Seen):
+            watcher.seen(order.heads)
+        elif isinstance(order, RunJob):
+            if order.token not in self.known:
+                self.known.add(order.token)
+                self.queue.append(order)
+        else:
+            self._cancel(order)
+
+    def _cancel(self, order: CancelJob) -> None:
+        if order.token in self.running:
+            self.running[order.token].end(order.reason, order.outcome)
+            return
+        for waiting in [one for one in self.queue if one.token == order.token]:
+            self.queue.remove(waiting)
+            self.facts.send(JobEnded(token=order.token, at=now(), outcome=order.outcome, reason=order.reason))
+        if order.token not in self.known:
+            self.known.add(order.token)  # a run order that comes after its own cancellation is not obeyed
+            self.facts.send(JobEnded(token=order.token, at=now(), outcome=order.outcome, reason=order.reason))
+
+    def _finish(self) -> None:
+        """Give every job its end, then go."""
+        for order in self.queue:
+            self.facts.send(JobEnded(token=order.token, at=now(), outcome=Outcome.LOST, reason=STOPPED))
+        for attempt in self.running.values():
+            attempt.grace = STOP_GRACE
+            attempt.end(STOPPED, Outcome.LOST)
+        while any(attempt.thread.is_alive() for attempt in self.running.values()):
+            self._beat()
+            for attempt in self.running.values():
+                attempt.thread.join(0.1)
+        deadline = time.monotonic() + 5
+        while not self.facts.flush() and time.monotonic() < deadline:
+            select.select([], [], [], 0.1)
+        self.bell.close()
+
+
+def _short(url: str) -> str:
+    return hashlib.sha256(url.encode()).hexdigest()[:16]
+
