@@ -20,18 +20,13 @@ CGROUPS = ("/sys/fs/cgroup/memory", "/sys/fs/cgroup")
 @functools.lru_cache(maxsize=1)
 def _proved() -> tuple[SandboxKind, Sandbox, str]:
     missing: list[str] = []
-    best_kind: tuple[SandboxKind, Sandbox] | None = None
     for name in ORDER:
         kind: SandboxKind = load("sandboxes", name)
         level, lack = kind.probe()
-        if lack:
-            missing.append(lack)
-        if best_kind is None or level.rank > best_kind[1].rank:
-            best_kind = (kind, level)
-        if level is Sandbox.FULL or (best_kind[1] is Sandbox.PARTIAL):
-            break
-    assert best_kind is not None
-    return best_kind[0], best_kind[1], "; ".join(missing)
+        missing += [lack] if lack else []
+        if level is not Sandbox.NONE:
+            return kind, level, "; ".join(missing)
+    return kind, level, "; ".join(missing)
 
 
 def best(minimum: Sandbox = Sandbox.NONE) -> tuple[SandboxKind, Sandbox, str]:

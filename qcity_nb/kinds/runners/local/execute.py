@@ -179,7 +179,7 @@ def interrupt(pid: int) -> bool:
             name = Path(f"/proc/{one}/comm").read_text().strip()
         except OSError:
             continue
-        if name == "act":
+        if name.removeprefix(".").startswith("act"):
             return _signal(one, signal.SIGINT)
     return False
 

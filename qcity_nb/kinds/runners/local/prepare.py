@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import platform
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from . import actions
 from .options import Options, job_env
 from .repository import Repository, find_tool
 
+MOVED = Path("/var/tmp")
 OWN = ".qcity"  # the runner's own folder inside of the work folder
 # What the bundled cache keeps is packed while the workspace is still there; act takes it away with the job.
 LAST = '[ ! -f "$QCITY_OUT/save.sh" ] || bash "$QCITY_OUT/save.sh"'
@@ -42,8 +43,15 @@ class Setting:
     missing: str = ""
 
     @property
+    def moved(self) -> bool:
+        """Whether jobs run as another uid that nothing helps to reach this home."""
+        return os.geteuid() == 0 and self.level is Sandbox.PARTIAL and not walkable(self.home.root)
+
+    @property
     def work(self) -> Path:
         """Where the work folders of this runner are."""
+        if self.moved:
+            return MOVED / f"qcity-{hashlib.sha256(os.fsencode(self.home.root)).hexdigest()[:16]}" / self.runner
         return self.home.root / "work" / self.runner
 
     @property
@@ -97,11 +105,9 @@ def prepare(order: RunJob, setting: Setting, *, uid: int | None) -> Prepared:
     event.write_text(json.dumps(_event(order, setting.repository)), encoding="utf-8")
     flags = actions.install(_uses(isolated.text, checkout), setting.stored, own / "actions")
     author = setting.repository.commit(order.sha).author
-    shown = [setting.home.artifacts / str(order.build), setting.cache]
-    for path in shown:
-        path.mkdir(parents=True, exist_ok=True)
+    shown = _shown(order, setting, own)
     path_value, tools = visible(os.environ.get("PATH", os.defpath), never=[Path.home(), setting.home.root])
-    act = act_program()
+    act = reachable(act_program(), setting)
     cage = Cage(
         work=folder,
         readable=_outermost([*shown, *tools, act, *([setting.repository.objects] if shared else [])]),
@@ -109,7 +115,7 @@ def prepare(order: RunJob, setting: Setting, *, uid: int | None) -> Prepared:
         network=setting.options.network,
         uid=uid,
         limits=setting.options.limits,
-        env=_env(order, setting, folder, path_value),
+        env={**_env(order, setting, folder, path_value), "QCITY_ARTIFACTS": str(shown[0]), "QCITY_CACHE": str(shown[1])},
     )
     argv = [str(act), "push", "--json", "-C", str(checkout), "-W", str(workflow), "-e", str(event), "-a", author or "nobody"]
     argv += ["-P", f"{isolate.LABEL}=-self-hosted", "--no-cache-server", "--action-offline-mode", "--remote-name", "qcity"]
@@ -119,6 +125,37 @@ def prepare(order: RunJob, setting: Setting, *, uid: int | None) -> Prepared:
     if uid is not None:
         give(folder, uid)
     return Prepared(folder=folder, argv=setting.sandbox.wrap(argv, cage=cage), env=dict(cage.env), isolated=isolated)
+
+
+def _shown(order: RunJob, setting: Setting, own: Path) -> list[Path]:
+    """The build's artifacts and the runner's cache where the job can read them: copies, when its uid cannot reach the home."""
+    places = [setting.home.artifacts / str(order.build), setting.cache]
+    for path in places:
+        path.mkdir(parents=True, exist_ok=True)
+    if not setting.moved:
+        return places
+    copies = [own / "given" / name for name in ("artifacts", "cache")]
+    for place, copy in zip(places, copies, strict=True):
+        shutil.copytree(place, copy, symlinks=True)
+    return copies
+
+
+def walkable(path: Path) -> bool:
+    """Whether any uid can walk down to `path`."""
+    return all(one.stat().st_mode & 0o001 for one in (path if path.is_dir() else path.parent, *path.parents))
+
+
+def reachable(program: Path, setting: Setting) -> Path:
+    """The program itself, or a copy beside the work folders when jobs could not reach it."""
+    if not (os.geteuid() == 0 and setting.level is Sandbox.PARTIAL) or walkable(program):
+        return program
+    copy = setting.work.parent / f".{program.name}-{program.stat().st_mtime_ns:x}"
+    if not copy.exists():
+        fresh = copy.with_name(f"{copy.name}.{os.getpid()}")
+        shutil.copyfile(program, fresh)
+        fresh.chmod(0o755)
+        fresh.rename(copy)
+    return copy
 
 
 def folder_of(token: str, setting: Setting) -> Path:
@@ -149,8 +186,6 @@ def _env(order: RunJob, setting: Setting, folder: Path, path: str) -> dict[str, 
         # With another uid git would refuse a repository that is not its own.
         **{"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"},
         **{"QCITY_RUNNER": setting.runner, "QCITY_TOKEN": order.token, "QCITY_OUT": str(folder / OWN), "RUNNER_NAME": setting.runner},
-        **{"QCITY_ARTIFACTS": str(setting.home.artifacts / str(order.build)), "QCITY_CACHE": str(setting.cache), "QCITY_ARCH": platform.machine()},
-        "QCITY_SLUG": setting.repository.slug,
     }
 
 

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from pathlib import Path
 
+from ....errors import HomeError
 from ....io import spool
 from ....model.home import Home
 from ....model.wire import CancelJob, Hello, JobEnded, Order, RunJob, Seen
@@ -101,8 +102,10 @@ class Worker:
 
     def _sweep(self, work: Path) -> None:
         """Remove what earlier lives left behind."""
-        work.mkdir(parents=True, exist_ok=True)
-        for path in (self.home.root / "work", work):
+        for path in (work.parent, work):
+            path.mkdir(parents=True, exist_ok=True)
+            if path.is_symlink() or path.stat().st_uid != os.geteuid():
+                raise HomeError(f"{path} belongs to somebody else", "Remove it, or set QCITY_HOME to another folder")
             path.chmod(0o711)  # a job's uid walks through and sees no names
         for folder in work.iterdir():
             sandboxes.release(folder)

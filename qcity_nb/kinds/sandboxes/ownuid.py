@@ -1,0 +1,58 @@
+"""The partial sandbox: for root on a machine without user namespaces. A uid of its own, limits, and Landlock where the kernel has it.
+
+The job shares the machine's network, process list and temporary folders; a keeper process ends whatever it leaves behind.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+from ...io import cage as launcher
+from ...model.service import Sandbox
+from ...ports import Cage
+from . import cgroup_name
+from .bubblewrap import SYSTEM
+from .proof import prove
+
+READABLE = (*SYSTEM, "/var/lib", "/sys", "/run/resolvconf")
+
+
+def kept(argv: Sequence[str], cage: Cage, *, uid: int | None) -> tuple[str, ...]:
+    """The command that runs `argv` under the keeper, as `uid` when there is one."""
+    spec = {
+        "mode": "keep",
+        "uid": uid,
+        "work": str(cage.work),
+        "readable": [str(one) for one in cage.readable],
+        "limits": {"memory": cage.limits.memory, "processes": cage.limits.processes, "file_size": cage.limits.file_size},
+        "cgroup": cgroup_name(cage.work) if os.geteuid() == 0 else "",
+        "landlock": uid is not None,
+        "system": list(READABLE),
+    }
+    return (sys.executable, "-I", "-S", launcher.__file__, json.dumps(spec), *argv)
+
+
+class OwnUid:
+    """Another uid, limits and Landlock."""
+
+    def probe(self) -> tuple[Sandbox, str]:
+        """`partial` when another uid was really shut out just now; asked once for each process."""
+        return _probe()
+
+    def wrap(self, argv: Sequence[str], *, cage: Cage) -> tuple[str, ...]:
+        """The command that runs `argv` as the cage's uid."""
+        return kept(argv, cage, uid=cage.uid)
+
+
+@functools.lru_cache(maxsize=1)
+def _probe() -> tuple[Sandbox, str]:
+    if os.geteuid() != 0:
+        return Sandbox.NONE, "only root can give a job a uid of its own"
+    return prove(KIND, Sandbox.PARTIAL, "own uid")
+
+
+KIND = OwnUid()
