@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -67,6 +68,9 @@ class Context:
         if self.home.ballast.exists():
             return
         try:
+            disk = os.statvfs(self.home.root)
+            if disk.f_bavail * disk.f_frsize < 3 * BALLAST // 2:
+                return  # what is left is for the store
             self.home.ballast.write_bytes(b"\0" * BALLAST)
         except OSError:
             self.home.ballast.unlink(missing_ok=True)

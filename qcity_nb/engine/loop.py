@@ -135,6 +135,7 @@ class Engine:
 
     def _beat(self) -> None:
         context, wall = self.context, self.context.clock.wall()
+        context.keep_ballast()
         self._supervisor.save_unsaved()
         beats = [(row.id, row.state.phase is Phase.RUNNING, row.state.busy) for row in context.services.values() if row.state.desired.value == "up"]
 
@@ -151,7 +152,6 @@ class Engine:
         for name in context.services:
             bound(context.home.service(name) / "log", limit=LOG_LIMIT)
         bound(context.home.log, limit=LOG_LIMIT)
-        context.keep_ballast()
 
         def write(connection: Connection) -> None:
             history.roll_up(connection, now=wall)

@@ -109,10 +109,24 @@ def kill_group(cgroup: str) -> None:
 
 
 def write_whole(path: Path, record: dict[str, Any]) -> None:
-    """Put a JSON file in one step."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(json.dumps(record))
-    part.rename(path)
+    """Put a JSON file in one step. On a full disk it is written over the old one, whose space is there already.
+
+    Raises:
+        OSError: there was no old one either, or it is not only a full disk.
+    """
+    part, text = path.with_name(f".{path.name}.{os.getpid()}"), json.dumps(record)
+    try:
+        part.write_text(text)
+        part.rename(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        if error.errno != errno.ENOSPC:
+            raise
+        handle = os.open(path, os.O_WRONLY)
+        try:
+            os.pwrite(handle, text.ljust(os.fstat(handle).st_size).encode(), 0)
+        finally:
+            os.close(handle)
 
 
 def _become(request: dict[str, Any], lock: int, tell: int) -> None:
@@ -157,14 +171,20 @@ def _watch(request: dict[str, Any], main: int) -> int:
     record: dict[str, Any] = {"incarnation": request["incarnation"], "leftovers": 0, "clean": False}
     record["code"] = os.waitstatus_to_exitcode(status) if not os.WIFSIGNALED(status) else None
     record["signal"] = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
-    write_whole(folder / "exit.json", record)  # first of all what is known now; the leftovers may take a moment
+    _tell(folder, record)  # first of all what is known now; the leftovers may take a moment
     record["leftovers"] = end_descendants(request["cgroup"])
     record["clean"] = True
-    write_whole(folder / "exit.json", record)
+    _tell(folder, record)
     if request["cgroup"]:
         with contextlib.suppress(OSError):
             os.rmdir(request["cgroup"])
     return 0
+
+
+def _tell(folder: Path, record: dict[str, Any]) -> None:
+    """Write how it ended, if it can be written: ending the leftovers matters more, and an exit nobody could note is said to be unknown."""
+    with contextlib.suppress(OSError):
+        write_whole(folder / "exit.json", record)
 
 
 def end_descendants(cgroup: str) -> int:

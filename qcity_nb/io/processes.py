@@ -116,7 +116,8 @@ class LinuxProcesses:
         seen = self._watched.get(name)
         if seen is None:
             return
-        keeper.write_whole(self._folder(name) / "stop.json", {"stop_signal": stop_signal, "grace": grace})
+        with contextlib.suppress(OSError):  # on a full disk the keeper goes by what it was told at the start
+            keeper.write_whole(self._folder(name) / "stop.json", {"stop_signal": stop_signal, "grace": grace})
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(seen.fd, signal.SIGTERM if seen.kept else stop_signal)
             signal.pidfd_send_signal(seen.fd, signal.SIGCONT)
