@@ -1,4 +1,4 @@
-"""A real store with faults: the engine that writes is killed at a chosen point, the disk below is full for a while."""
+"""A real store with faults: the engine that writes is killed at a chosen point, the disk below is full or the server away for a while."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import Connection
 
-from ..errors import StoreFull
+from ..errors import StoreError, StoreFull
 from ..model.home import Home
 from ..store.database import Store
 from .fuse import Fuse
@@ -27,15 +27,27 @@ class FaultyStore(Store):
         super().__init__(home, url)
         self._fuse = fuse
         self.full = False
-        self.refused = 0
+        self.away = False
+        self.full_at: range | None = None  # these writes, counted from now, meet a full disk
+        self.writes = 0
         self.backups = True
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection, unless the server is away."""
+        if self.away:
+            raise StoreError("the store does not answer (simulated)", "qcity doctor says more", permanent=False)
+        with super().read() as connection:
+            yield connection
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that may meet a fault."""
         self._fuse.at("before a write")
-        if self.full:
-            self.refused += 1
+        self.writes += 1
+        if self.away:
+            raise StoreError("the store does not answer (simulated)", "qcity doctor says more", permanent=False)
+        if self.full or (self.full_at is not None and self.writes in self.full_at):
             raise StoreFull("the disk below the store is full (simulated)", "free some space", permanent=False)
         with super().write() as connection:
             yield connection

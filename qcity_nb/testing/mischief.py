@@ -101,6 +101,11 @@ def fill_disk(world: World) -> None:
     world.set_full(full=not world.full)
 
 
+def lose_store(world: World) -> None:
+    """The store does not answer, or does again."""
+    world.set_away(away=not world.away)
+
+
 def lose_orders(world: World) -> None:
     """Workers do not get what they are told, or do again."""
     world.wire.lose_orders = not world.wire.lose_orders
@@ -165,6 +170,7 @@ MISCHIEF: dict[Act, int] = {
     set_clock: 4,
     sleep: 3,
     fill_disk: 4,
+    lose_store: 4,
     lose_orders: 2,
     stutter: 2,
     push: 16,
@@ -190,8 +196,8 @@ def calm(world: World) -> None:
     world.wire.lose_orders = world.wire.repeat_facts = False
     for repository in world.wire.repositories.values():
         repository.seconds.clear()
-    if world.full:
-        world.set_full(full=False)
+    world.set_full(full=False)
+    world.set_away(away=False)
     world.note("calm")
 
 

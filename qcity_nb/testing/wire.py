@@ -63,6 +63,7 @@ class FakeWire:
         self.facts: dict[tuple[str, int], list[Fact]] = defaultdict(list)
         self.repeat_facts = False  # say everything twice, as after a crash
         self.lose_orders = False  # a worker that never gets what it is told
+        self.remembers = True  # a planted bug sets this to False: workers run what they have run already
         self._tokens: dict[tuple[str, int], set[str]] = defaultdict(set)
         self._running: dict[tuple[str, int], dict[str, Attempt]] = defaultdict(dict)
         self._found: dict[tuple[str, int], int] = {}
@@ -150,7 +151,7 @@ class FakeWire:
                 self._finish(running, order.outcome)
 
     def _begin(self, key: tuple[str, int], order: RunJob) -> None:
-        if order.token in self._tokens[key]:
+        if self.remembers and order.token in self._tokens[key]:
             return
         self._tokens[key].add(order.token)
         now, repository = self.machine.clock.now(), self.repositories[key[0]]

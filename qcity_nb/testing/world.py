@@ -74,7 +74,7 @@ class World:
         self.client: Store = prepare(self.home, self.url)[0] if self.template is None else Store(self.home, self.url)
         self.engine: Engine | None = None
         self.store: FaultyStore | None = None
-        self.full = False
+        self.full = self.away = False
         self.watching = True  # a planted bug sets this to False
         self.acknowledged: list[int] = []
         self.history: list[Happened] = []
@@ -96,7 +96,7 @@ class World:
             return False
         self._lock = lock
         self.store = FaultyStore(self.home, self.url, self.machine.fuse)
-        self.store.full, self.store.backups = self.full, self.random.random() < 0.01
+        self.store.full, self.store.away, self.store.backups = self.full, self.away, self.random.random() < 0.01
         self.engines += 1
         engine = Engine(
             store=self.store,
@@ -140,7 +140,7 @@ class World:
 
     def ask(self, verb: str, subject: str = "", args: Mapping[str, object] | None = None) -> int | None:
         """A person asks for something; None when the store could not be written, else the acknowledged command's id."""
-        if self.full:
+        if self.full or self.away:
             return None
         with self.client.write() as connection:
             number = commands.ask(connection, self.client.place, verb, subject, args, at=self.clock.wall())
@@ -175,12 +175,20 @@ class World:
             self.store.full = full
         self.note("disk full" if full else "disk has room")
 
+    def set_away(self, *, away: bool) -> None:
+        """The store's server is away, or back."""
+        self.away = away
+        if self.store is not None:
+            self.store.away = away
+        self.note("store away" if away else "store back")
+
     @property
     def quiet(self) -> bool:
         """Whether nothing will happen by itself."""
         coming = self.machine.next_event() or self.wire.next_event()
-        frozen = any(tree.frozen or tree.program.silent for tree in self.machine.running())
-        return self.engine is not None and self.engine.settled and not coming and not frozen and not self.wire.running() and not self.full
+        if self.engine is None or self.full or self.away or coming or self.wire.running():
+            return False
+        return self.engine.settled and not any(tree.frozen or tree.program.silent for tree in self.machine.running())
 
     def live_until(self, moment: datetime, *, rounds: int = 100_000) -> None:
         """Let time pass and the engine work. Quiet stretches are crossed in one step."""

@@ -5,71 +5,97 @@ A failure prints its seed; `pytest tests/world --world-seeds N` lives longer.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
-from qcity_nb.store.database import prepare, prepare_home
-from qcity_nb.testing import mischief
-from qcity_nb.testing.oracles import LIVENESS, SAFETY, hold, settle
-from qcity_nb.testing.world import World, stretch
+from qcity_nb.testing.oracles import SAFETY, hold
 
 BUDGET_SECONDS = 12.0
-EVENTS = 40
+POINTS_CAP = 200
 
 
-@pytest.fixture(scope="session")
-def template(tmp_path_factory) -> Path:
-    """A migrated, empty store."""
-    home = prepare_home(tmp_path_factory.mktemp("template"))
-    prepare(home)[0].close()
-    return home.store
-
-
-@pytest.fixture
-def shelf(tmp_path) -> Path:
-    """A folder for many worlds, in memory where there is room: fsync is not what is tried here."""
-    memory = Path("/dev/shm")
-    return memory if memory.is_dir() else tmp_path
-
-
-def life(world: World, *, events: int = EVENTS) -> None:
-    """One life: mischief at intervals of a blink to half a day, then calm."""
-    world.boot()
-    for name in world.runners:
-        world.start_runner(name)
-    world.live_until(world.clock.now() + timedelta(seconds=10))
-    for _ in range(events):
-        mischief.act(world)
-        world.live_until(world.clock.now() + stretch(world.random))
-        hold(world, SAFETY)
-    mischief.calm(world)
-    settle(world)
-    hold(world, (*SAFETY, *LIVENESS))
-
-
-def test_months_of_life(request, shelf, template, tmp_path):
+def test_months_of_life(request, make, live):
     seeds = request.config.getoption("--world-seeds")
-    begin, lived, killed, seed = time.monotonic(), timedelta(0), 0, 0
-    while seed < seeds or (not seeds and time.monotonic() - begin < BUDGET_SECONDS):
-        with world_in(shelf, seed, template=template) as world:
+    begun, lived, killed, seed = time.monotonic(), timedelta(0), 0, 0
+    while seed < seeds or (not seeds and time.monotonic() - begun < BUDGET_SECONDS):
+        with make(seed) as world:
             started = world.clock.now()
-            life(world)
+            live(world)
             lived += world.clock.now() - started
             killed += len(world.machine.fuse.struck)
         seed += 1
-    print(f"{seed} lives, {lived.days} days, {killed} engines killed between two acts, {time.monotonic() - begin:.1f} s")
-    assert lived > timedelta(days=30)
+    print(f"{seed} lives, {lived.days} days, {killed} engines killed between two acts, {time.monotonic() - begun:.1f} s")
+    assert lived > timedelta(days=2)
+    assert killed
 
 
-@contextlib.contextmanager
-def world_in(shelf: Path, seed: int, **more):
-    import tempfile
+def a_busy_minute(world) -> None:
+    """Everything that makes an engine act: a commit, a death, a stop, a start."""
+    world.commit("alpha")
+    world.live_until(world.clock.now() + timedelta(seconds=1))
+    world.machine.kill("alpha")
+    world.ask("runner.stop", "agent")
+    world.live_until(world.clock.now() + timedelta(seconds=8))
+    world.start_runner("agent")
+    world.machine.kill("beta")
+    world.live_until(world.clock.now() + timedelta(seconds=50))
 
-    with tempfile.TemporaryDirectory(dir=shelf, prefix="qcity-world-") as folder:
-        world = World(Path(folder), seed, **more)
-        with contextlib.closing(world):
-            yield world
+
+def test_the_engine_is_killed_at_every_point_of_a_busy_minute(make, begin, finish):
+    """Killed at the first, the second, … point between two acts or writes, and a new one started a little later."""
+    struck = []
+    for point in range(1, POINTS_CAP):
+        with make(7, runners={"alpha": "local", "beta": "local", "agent": "command"}) as world:
+            begin(world)
+            world.machine.fuse.arm(point)
+            a_busy_minute(world)
+            hold(world, SAFETY)
+            if not world.machine.fuse.struck:
+                break
+            struck += world.machine.fuse.struck
+            finish(world)
+    else:
+        pytest.fail("the fuse struck for ever")
+    kinds = {" ".join(point.split()[:3]).rpartition(" of")[0] or point for point in struck}
+    assert {"before a write", "before a commit", "after a commit", "before start", "after start"} <= kinds
+
+
+def test_the_disk_is_full_at_every_write_of_a_busy_minute(make, begin, finish):
+    """One write fails, or ten in a row; what was decided meanwhile is done, and recorded when there is room."""
+    for length in (1, 10):
+        for number in range(1, POINTS_CAP, 3 if length > 1 else 1):
+            with make(8) as world:
+                begin(world)
+                first = world.store.writes + number
+                world.store.full_at = range(first, first + length)
+                a_busy_minute(world)
+                hold(world, SAFETY)
+                over = world.store.writes < first
+                finish(world)
+                if over:
+                    break
+        else:
+            pytest.fail("the writes never ended")
+
+
+def test_an_engine_that_starts_on_a_full_disk_or_without_its_store_does_not_stay_away(make, begin, finish):
+    """It may refuse to start; it may not leave anything doubled or forgotten."""
+    for make_trouble in ("set_full", "set_away"):
+        with make(9) as world:
+            begin(world)
+            world.bury()
+            getattr(world, make_trouble)(**{make_trouble.removeprefix("set_"): True})
+            world.machine.kill("alpha")
+            for _ in range(5):
+                world.boot()
+                world.live_until(world.clock.now() + timedelta(seconds=20))
+            hold(world, SAFETY)
+            finish(world)
+
+
+@pytest.mark.real
+def test_a_life_on_postgresql(make, live, postgres_database):
+    with make(3, url=postgres_database, template=None) as world:
+        live(world, events=25)

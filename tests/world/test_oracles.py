@@ -1,0 +1,161 @@
+"""Every oracle is shown a bug that it must find: an oracle that is never red proves nothing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from qcity_nb.model.service import RestartPolicy
+from qcity_nb.store.schema import commands, incidents, jobs
+from qcity_nb.testing import oracles
+from qcity_nb.testing.machine import Program
+from qcity_nb.testing.oracles import Broken, hold, settle
+from qcity_nb.testing.processes import FakeProcesses
+
+HOUR = timedelta(hours=1)
+
+
+def pass_time(world, span=HOUR):
+    world.live_until(world.clock.now() + span)
+
+
+def red(world, oracle):
+    with pytest.raises(Broken, match=oracle.__name__):
+        hold(world, (oracle,))
+
+
+@pytest.fixture
+def world(make, begin):
+    with make(1) as one:
+        begin(one)
+        for oracle in (*oracles.SAFETY, *oracles.LIVENESS):
+            hold(one, (oracle,))  # all green before the bug
+        yield one
+
+
+def test_an_engine_that_finds_nothing_where_locks_do_nothing_doubles(world):
+    world.bury()
+    world.machine.locks_work = world.watching = False
+    world.boot()
+    pass_time(world)
+    red(world, oracles.no_service_twice)
+
+
+def test_a_number_used_twice_is_seen(world):
+    world.machine.kill("agent")
+    pass_time(world)
+    world.machine.trees[-1].incarnation = 1
+    red(world, oracles.no_service_twice)
+
+
+def test_an_engine_that_hears_of_no_end_loses_services(world, monkeypatch):
+    monkeypatch.setattr(FakeProcesses, "ended", lambda _self: [])  # patched: this is the bug
+    world.machine.kill("alpha")
+    pass_time(world)
+    red(world, oracles.no_service_lost)
+
+
+def test_an_engine_that_forgets_to_stop_is_seen(world, monkeypatch):
+    monkeypatch.setattr(FakeProcesses, "end", lambda _self, _name, **_: None)  # patched: this is the bug
+    world.ask("runner.stop", "agent")
+    pass_time(world)
+    red(world, oracles.no_service_lost)
+
+
+def test_a_policy_without_a_budget_exceeds_it(make, begin):
+    with make(1, policy=RestartPolicy(base=timedelta(0), cap=timedelta(0), burst=1000)) as world:
+        begin(world)
+        world.machine.programs["agent"] = Program(lives=timedelta(seconds=2), code=1)
+        world.machine.kill("agent")
+        pass_time(world, timedelta(minutes=5))
+        red(world, oracles.budget_kept)
+
+
+def test_the_usual_policy_keeps_to_it(world):
+    world.machine.programs["agent"] = Program(lives=timedelta(seconds=2), code=1)
+    world.machine.kill("agent")
+    pass_time(world)
+    hold(world, (oracles.budget_kept,))
+    assert len([tree for tree in world.machine.trees if tree.service == "agent"]) == 1 + RestartPolicy().burst
+
+
+def test_workers_that_forget_their_tokens_run_a_job_twice(world):
+    world.wire.remembers = False
+    world.wire.repositories["alpha"].seconds["build"] = 500
+    world.commit("alpha")
+    pass_time(world, timedelta(seconds=30))
+    (run,) = world.wire.running()
+    key = (run.service, run.incarnation)
+    world.wire.send(*key, world.wire.orders[key][-1])
+    red(world, oracles.one_run_at_a_time)
+
+
+def test_a_job_run_again_after_its_end_is_seen(world):
+    world.wire.remembers = False
+    world.commit("alpha")
+    pass_time(world)
+    key = ("alpha", 1)
+    world.wire.send(*key, world.wire.orders[key][-1])
+    red(world, oracles.one_run_at_a_time)
+
+
+def test_an_outcome_that_changes_is_seen(world):
+    world.commit("alpha")
+    pass_time(world)
+    hold(world, (oracles.one_outcome,))
+    change(world, jobs.update().values(outcome="failure"))
+    red(world, oracles.one_outcome)
+
+
+def test_an_outcome_that_no_worker_reported_is_seen(world):
+    world.commit("alpha")
+    pass_time(world)
+    world.outcomes.clear()
+    change(world, jobs.update().values(outcome="lost"))
+    red(world, oracles.one_outcome)
+
+
+def test_a_command_that_is_gone_is_missed(world):
+    change(world, commands.delete().where(commands.c.id == world.acknowledged[-1]))
+    red(world, oracles.every_command_is_there)
+
+
+def test_a_command_that_nobody_answers_is_seen(world):
+    world.bury()
+    world.ask("runner.stop", "agent")
+    red(world, oracles.every_command_is_answered)
+
+
+def test_an_incident_that_stays_open_is_seen(world):
+    world.machine.kill("agent")
+    pass_time(world)
+    hold(world, (oracles.incidents_are_over,))
+    change(world, incidents.update().values(closed=None))
+    red(world, oracles.incidents_are_over)
+
+
+def test_a_healthy_incident_without_proof_is_seen(world):
+    world.machine.kill("agent")
+    pass_time(world)
+    change(world, incidents.update().values(proof=()))
+    red(world, oracles.incidents_are_over)
+
+
+def test_work_that_is_left_lying_is_seen(world):
+    world.wire.lose_orders = True
+    world.commit("alpha")
+    settle(world, hours=1)
+    red(world, oracles.all_work_is_done)
+
+
+def test_a_commit_that_nobody_found_is_seen(world):
+    world.bury()
+    world.commit("beta")
+    red(world, oracles.all_work_is_done)
+
+
+def change(world, statement: sa.sql.Executable) -> None:
+    with world.client.write() as connection:
+        connection.execute(statement)
