@@ -32,9 +32,16 @@ class Parser(argparse.ArgumentParser):
     def _nearest(self, word: str) -> str:
         from ..decide.wording import nearest
 
-        known = [option for action in self._actions for option in action.option_strings]
-        near = nearest(word.partition("=")[0], known) if word.startswith("-") else ""
+        near = nearest(word.partition("=")[0], self._options()) if word.startswith("-") else ""
         return f"Did you mean {near}?" if near else f"{self.prog} --help shows what it knows"
+
+    def _options(self) -> list[str]:
+        """All options, those of commands below this one too: argparse notices unknown ones only at the top."""
+        found = [option for action in self._actions for option in action.option_strings]
+        for action in self._actions:
+            if isinstance(action.choices, dict):
+                found += [option for below in action.choices.values() for option in below._options()]  # noqa: SLF001 - this class
+        return found
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
