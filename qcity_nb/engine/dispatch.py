@@ -58,7 +58,10 @@ class Dispatcher:
             before = dict(context.services)
             if not context.record(write):
                 context.services.update(before)  # nothing was read: it will be read again
-            elif any(isinstance(fact, (BuildFound, JobEnded)) for fact in facts):
+                continue
+            row = context.services[name]
+            self._supervisor.apply(name, supervise.proved(row.state, row.spec, context.clock.now()))  # whoever speaks, lives
+            if any(isinstance(fact, (BuildFound, JobEnded)) for fact in facts):
                 context.work_changed = True
                 self._count(name)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import traceback
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -11,7 +12,7 @@ import msgspec
 from sqlalchemy.engine import Connection
 
 from ..decide import supervise
-from ..errors import BadInput, NotFound, QCityError, Refused
+from ..errors import BadInput, NotFound, QCityError, Refused, StoreError
 from ..model.service import Phase, RestartPolicy, ServiceSpec, ServiceState
 from ..store import commands, work
 from ..store import services as rows
@@ -55,8 +56,14 @@ class Orders:
                 if command.verb not in self._verbs:
                     raise BadInput(f'this engine does not know "{command.verb}"', "qcity engine stop, then try again: a newer engine will start")
                 result = self._verbs[command.verb](command.subject, command.args)
+            except StoreError:
+                raise
             except (QCityError, msgspec.ValidationError) as error:
                 status, result = "refused", _refusal(error)
+            except Exception as error:  # noqa: BLE001  # our fault; a command that fails must be answered, or it would be tried for ever
+                traceback.print_exc()
+                todo = f"{context.home.log} has the details; please report it"
+                status, result = "refused", {"error": f"the engine failed over {command.verb} {command.subject} ({error!r})", "todo": todo}
             context.record(
                 lambda connection, id_=command.id, status=status, result=result: commands.answer(  # type: ignore[misc]  # mypy does not infer defaults
                     connection, id_, status=status, result=result, at=context.clock.wall()

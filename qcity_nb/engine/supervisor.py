@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from ..decide import supervise
 from ..decide.redact import redact
-from ..errors import QCityError
+from ..errors import EngineError, QCityError
 from ..model.service import Desired, Exit, Phase, ServiceState
 from ..model.wire import Seen
 from ..ports import Alive, Ended
@@ -55,6 +56,7 @@ class Supervisor:
         state, asked = decision
         if state == row.state and not asked:
             return
+        context.work_changed |= state.phase is not row.state.phase or state.desired is not row.state.desired
         wall, keys = context.clock.wall(), [self._key(state, intent) for intent in asked]
 
         def write(connection: Connection) -> None:
@@ -203,7 +205,13 @@ class Supervisor:
         for stale in [*folder.glob("facts-*.jsonl"), *folder.glob("orders-*.jsonl")]:
             if stale.stem.rpartition("-")[2] != str(incarnation):
                 stale.unlink(missing_ok=True)
-        launch = kind.launch(row.spec, home=context.home)
+        try:
+            launch = kind.launch(row.spec, home=context.home)
+        except (OSError, QCityError):
+            raise
+        except Exception as error:  # a kind's own fault must not harm the services of others
+            traceback.print_exc()
+            raise EngineError(f"the kind {row.spec.kind} failed: {error!r}", f"{context.home.log} has the details") from error
         if kind.takes_jobs:
             with context.store.read() as connection:
                 heads = work.heads(connection, context.store.place, name)

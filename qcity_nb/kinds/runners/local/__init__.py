@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from ....errors import MissingTool
+from ....model.home import Home
 from ....model.service import ServiceSpec
 from ....ports import Launch
 from ... import sandboxes
@@ -43,11 +44,11 @@ class Local:
         filled: Mapping[str, object] = {**asdict(given), "sandbox": given.sandbox.value, "branches": list(given.branches), "env": list(given.env)}
         return replace(spec, options=filled, labels=spec.labels or (*options.LABELS, *options.UBUNTU), grace=max(spec.grace, GRACE))
 
-    def launch(self, spec: ServiceSpec, *, home: Path, folder: Path) -> Launch:
+    def launch(self, spec: ServiceSpec, *, home: Home) -> Launch:
         """How to start the worker. Its options go through the environment; they hold no secrets."""
-        argv = (sys.executable, "-m", __name__, "--home", str(home), "--name", spec.name)
+        argv = (sys.executable, "-m", __name__, "--home", str(home.root), "--name", spec.name)
         env = {**os.environ, options.VARIABLE: options.parse(spec.options, runner=spec.name).dump(), "PYTHONUNBUFFERED": "1"}
-        return Launch(argv=argv, env=env, cwd=folder)
+        return Launch(argv=argv, env=env, cwd=home.service(spec.name))
 
 
 KIND = Local()
