@@ -106,20 +106,20 @@ def _kill_and_mend(scene: Scene, runner: Runner) -> Incident:
     os.kill(row.pid, signal.SIGKILL)
     killed = datetime.now(timezone.utc)
     scene.stage.still()
+    stage = scene.stage
+    opened = scene.wait("the engine's incident", lambda: next((item for item in scene.city.incidents.rows() if item.service == runner.name), None))
+    after = f"noticed after {span(opened.opened - killed)}" if opened.opened > killed else "noticed at once"
+    stage.line("✖", f"{killed.astimezone():%H:%M:%S}", f'runner {runner.name} died in the middle of "{VICTIM}" (killed by signal 9; {after})')
+    stage.more("cause", opened.cause)
 
     def mended() -> Incident | None:
         scene.show(scene.jobs())
-        found = [item for item in scene.city.incidents.rows() if item.service == runner.name and item.closed is not None]
-        return found[-1] if found else None
+        row = scene.city.incidents[opened.id].row
+        return row if row.closed is not None else None
 
-    incident = scene.wait("the incident with its proof", mended)
-    stage = scene.stage
-    after = span(incident.opened - killed) if incident.opened > killed else "at once"
-    told = f'runner {runner.name} died in the middle of "{VICTIM}" (killed by signal 9; noticed after {after})'
-    stage.line("✖", f"{killed.astimezone():%H:%M:%S}", told)
+    incident = scene.wait("the incident's proof", mended)
     if incident.state != "healthy" or not (incident.cause and incident.done and incident.proof):
         raise NotSeen(f"the incident is {incident.state} and misses a cause, a deed or a proof", "qcity incident show 1 tells what is there")
-    stage.more("cause", incident.cause)
     stage.more("done", "; ".join(incident.done))
     stage.more("proof", "; ".join(incident.proof))
     if (fresh := runner.pid) is None or fresh == row.pid:
@@ -168,7 +168,8 @@ def _break(scene: Scene, path: Path) -> None:
     for note in row.annotations:
         if note.level == "error":
             scene.stage.more("", f"{note.file}:{note.line} {note.message}")
-    for text in tail[-4:]:
+    end = next((number for number, text in enumerate(tail) if text.startswith("✘")), len(tail))
+    for text in tail[max(0, end - 4) : end]:  # what the job printed, without what its executor adds
         scene.stage.more("", f"│ {line(text, limit=110)}")
     scene.stage.more("", "not repaired: this is your code, not the runner")
     scene.wait("the end of the second build", lambda: True if all(item.status is Status.DONE for item in scene.jobs(sha)) else None)

@@ -39,8 +39,8 @@ class Stage:
         """The line that moves: `text` changes with what happens, `moving` (a duration) all the time."""
         if self._console is None:
             if text != self._last:
-                self._last = text
                 self.line("▶", "jobs", text)
+                self._last = text
             return
         if self._live is None:
             self._live = Live(console=self._console, transient=True, refresh_per_second=8)
