@@ -41,13 +41,13 @@ def run(folder: Path | None = None, *, keep: bool) -> int:
     place = _make(folder)
     shown = _short(place)
     stage = Stage()
-    stage.plain(f"QCity demo · everything happens in {shown} ({'kept' if keep else 'removed at the end, but for the report; --keep keeps it'})")
-    code, report = 1, None
+    fate = "kept" if keep else "removed at the end, but for the report; --keep keeps it"
+    code, report, scene = 1, None, None
     with _own_store(), _sigterm():
         begin = time.monotonic()
-        city = open_city(place / "home", say=stage.plain)
-        scene = Scene(city, stage, place)
         try:
+            stage.plain(f"QCity demo · everything happens in {shown} ({fate})")
+            scene = Scene(open_city(place / "home", say=stage.plain), stage, place)
             report = play(scene)
             code = 0
         except KeyboardInterrupt as ended:
@@ -59,7 +59,7 @@ def run(folder: Path | None = None, *, keep: bool) -> int:
             code = max(1, error.exit_code)
         finally:
             took = time.monotonic() - begin
-            left = _clear(scene)
+            left = _clear(scene) if scene else []
         if left:
             print(f"qcity: {count(len(left), 'process', 'processes')} could not be ended: {', '.join(map(str, left))}.", file=sys.stderr)
             code = code or 1
