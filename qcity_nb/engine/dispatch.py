@@ -36,6 +36,7 @@ class Dispatcher:
 
     def take_over(self) -> None:
         """What an engine that just started has to know: how busy each runner is, and which orders may not have been sent."""
+        self.reconcile()
         self._resend()
         for name in list(self._c.services):
             self._count(name)
@@ -67,28 +68,29 @@ class Dispatcher:
 
     def lose(self, ended: Ended) -> list[int]:
         """A runner's incarnation is gone: what it had is queued again, once; after that it is lost. Returns the jobs' ids."""
-        context, wall = self._c, self._c.clock.wall()
+        context = self._c
         with context.store.read() as connection:
             ids = work.live_on(connection, context.store.place, ended.name)
-
-        def write(connection: Connection) -> None:
-            for id_ in ids:
-                job = work.get_job(connection, context.store.place, id_)
-                if job is None:
-                    continue
-                again = job.attempt <= LOST_RETRIES and not job.cancel
-                outcome = Outcome.CANCELLED if job.cancel else Outcome.LOST
-                why = job.cancel or f"its runner {ended.name} died under it"
-                if again:
-                    told = f"{why}; run again"
-                    work.update_job(connection, id_, status=Status.QUEUED, attempt=job.attempt + 1, started=None, steps=(), reason=told)
-                else:
-                    work.update_job(connection, id_, status=Status.DONE, outcome=outcome, finished=wall, reason=why)
-
         if ids:
-            context.record(write)
+            context.record(lambda connection: self._lose(connection, ids))
             context.work_changed = True
         return ids
+
+    def reconcile(self) -> None:
+        """Hold work against runners: a job of an incarnation that is no more is lost, and an incident waits for no job that is over.
+
+        Needed after a crash or a full disk came between two writes that belong together.
+        """
+        context = self._c
+        with context.store.read() as connection:
+            live = work.all_live(connection, context.store.place)
+            waiting = [incident for incident in history.open_incidents(connection, context.store.place) if incident.awaits]
+        gone = [job.id for job in live if not self._has(job)]
+        if gone:
+            context.record(lambda connection: self._lose(connection, gone))
+            context.work_changed = True
+        if waiting:
+            context.record(self._stop_waiting)
 
     def step(self) -> None:
         """Ask the queue what to do now, as long as the answer changes something."""
@@ -135,6 +137,7 @@ class Dispatcher:
             work.update_job(connection, job.id, cancel=why)
         else:
             work.update_job(connection, job.id, status=Status.DONE, outcome=Outcome.CANCELLED, finished=self._c.clock.wall(), reason=why, cancel=why)
+            self._prove(connection, job, Outcome.CANCELLED, "")
         self._c.work_changed = True
         return True
 
@@ -252,22 +255,51 @@ class Dispatcher:
         if fact.outcome in (Outcome.SUCCESS, Outcome.FAILURE):
             state = supervise.finished_a_job(row.state)
             context.services[job.runner] = rows.save(connection, row, state, at=context.clock.wall(), generation=context.generation)
-        self._prove(connection, job, fact)
+        self._prove(connection, job, fact.outcome, f"; {fact.leftovers} processes left over")
 
-    def _prove(self, connection: Connection, job: work.JobRow, fact: JobEnded) -> None:
-        """An incident that waits for this job hears how it went; after the last one it is over."""
+    def _has(self, job: work.JobRow) -> bool:
+        row = self._c.services.get(job.runner)
+        ended = (Phase.STOPPED, Phase.BACKOFF, Phase.QUARANTINED)
+        return row is not None and row.state.incarnation == job.incarnation and row.state.phase not in ended
+
+    def _lose(self, connection: Connection, ids: Sequence[int]) -> None:
+        context = self._c
+        for id_ in ids:
+            job = work.get_job(connection, context.store.place, id_)
+            if job is None or job.status not in queue.LIVE:
+                continue
+            why = job.cancel or f"its runner {job.runner} died under it"
+            if job.attempt <= LOST_RETRIES and not job.cancel:
+                told = f"{why}; run again"
+                work.update_job(connection, id_, status=Status.QUEUED, attempt=job.attempt + 1, started=None, steps=(), reason=told)
+                continue
+            outcome = Outcome.CANCELLED if job.cancel else Outcome.LOST
+            work.update_job(connection, id_, status=Status.DONE, outcome=outcome, finished=context.clock.wall(), reason=why)
+            self._prove(connection, job, outcome, "")
+
+    def _stop_waiting(self, connection: Connection) -> None:
+        for incident in history.open_incidents(connection, self._c.store.place):
+            for id_ in incident.awaits:
+                job = work.get_job(connection, self._c.store.place, id_)
+                if job is not None and job.status is Status.DONE and job.outcome is not None:
+                    self._prove(connection, job, job.outcome, "")
+
+    def _prove(self, connection: Connection, job: work.JobRow, outcome: Outcome, more: str) -> None:
+        """An incident that waits for this job hears how it went; after the last one it is over, if its runner is up."""
         context = self._c
         for incident in history.open_incidents(connection, context.store.place):
             if job.id not in incident.awaits:
                 continue
             awaits = tuple(id_ for id_ in incident.awaits if id_ != job.id)
-            done = (*incident.done, f'ran "{job.plan.name}" again')
-            how = "passed" if fact.outcome is Outcome.SUCCESS else fact.outcome.value.replace("_", " ")
-            proof = (*incident.proof, f'"{job.plan.name}" {how} on the same commit; {fact.leftovers} processes left over')
-            over = {} if awaits else {"state": "healthy", "closed": context.clock.wall()}
-            history.update_incident(connection, incident.id, awaits=awaits, done=done, proof=proof, **over)
+            ran = outcome in (Outcome.SUCCESS, Outcome.FAILURE, Outcome.TIMED_OUT)
+            done = (*incident.done, f'ran "{job.plan.name}" again') if ran else incident.done
+            how = "passed" if outcome is Outcome.SUCCESS else f"ended: {outcome.value.replace('_', ' ')}"
+            proof = (*incident.proof, f'"{job.plan.name}" {how} on the same commit{more}')
             row = context.services.get(incident.service)
-            if not awaits and row is not None and row.state.incident == incident.id:
+            over = not awaits and row is not None and row.state.phase is Phase.RUNNING
+            closed = {"state": "healthy", "closed": context.clock.wall()} if over else {}
+            history.update_incident(connection, incident.id, awaits=awaits, done=done, proof=proof, **closed)
+            if over and row is not None and row.state.incident == incident.id:
                 state = replace(row.state, incident=None)
                 context.services[row.name] = rows.save(connection, row, state, at=context.clock.wall(), generation=context.generation)
 

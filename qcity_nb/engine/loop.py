@@ -80,9 +80,14 @@ class Engine:
         """Become this place's engine: take the lease, adopt what lives, decide again what was cut off."""
         context = self.context
         context.keep_ballast()
-        with context.store.write() as connection:
+
+        def write(connection: Connection) -> None:
             context.generation = lease.take(connection, context.store.place, holder=self._holder, host=self._host, now=context.clock.wall())
             self._flip_engine(connection, "", "up", f"generation {context.generation}, {self._holder}")
+
+        if not context.record(write):
+            raise StoreError(f"the engine could not begin: {context.note}", permanent=False)
+        context.note = ""
         self._drift = context.clock.wall() - context.clock.now()
         self._supervisor.take_over()
         self._dispatcher.take_over()
@@ -137,6 +142,7 @@ class Engine:
         context, wall = self.context, self.context.clock.wall()
         context.keep_ballast()
         self._supervisor.save_unsaved()
+        self._dispatcher.reconcile()
         beats = [(row.id, row.state.phase is Phase.RUNNING, row.state.busy) for row in context.services.values() if row.state.desired.value == "up"]
 
         def write(connection: Connection) -> None:

@@ -143,12 +143,12 @@ class Supervisor:
         return min((row.state.next_at for row in self._c.services.values() if row.state.next_at is not None), default=None)
 
     def _take_over(self, name: str, found: Alive | Ended | None, now: datetime) -> None:
-        context, row = self._c, self._c.services[name]
+        if found is not None and found.incarnation > self._c.services[name].state.incarnation:
+            self._believe(name, found.incarnation)
+        row = self._c.services[name]
         state = row.state
         if isinstance(found, Alive):
-            if found.incarnation != state.incarnation:  # the store lost the last rows at a power cut: what lives is the truth
-                context.services[name] = row = replace(row, state=replace(state, incarnation=max(found.incarnation, state.incarnation)))
-            self.apply(name, supervise.adopted(row.state, now))
+            self.apply(name, supervise.adopted(state, now))
         elif state.phase in (Phase.STARTING, Phase.RUNNING, Phase.STOPPING):
             if isinstance(found, Ended) and found.incarnation == state.incarnation:
                 self.apply(name, supervise.exited(state, row.spec, now, found.how), how=found.how, lost=self._jobs_of(name))
@@ -158,6 +158,19 @@ class Supervisor:
                 self.apply(name, supervise.exited(state, row.spec, now, Exit()), how=Exit(), lost=self._jobs_of(name))
         elif state.desired is Desired.UP and state.phase is Phase.STOPPED:
             self.apply(name, supervise.started(state, now))
+
+    def _believe(self, name: str, incarnation: int) -> None:
+        """The store could not be written when this incarnation began: what was started is the truth."""
+        context, row = self._c, self._c.services[name]
+        phase = Phase.RUNNING if row.state.phase in (Phase.STOPPED, Phase.BACKOFF, Phase.QUARANTINED) else row.state.phase
+        state = replace(row.state, incarnation=incarnation, phase=phase, next_at=None)
+
+        def write(connection: Connection) -> None:
+            context.services[name] = rows.save(connection, row, state, at=context.clock.wall(), generation=context.generation)
+
+        if not context.record(write):
+            context.services[name] = replace(row, state=state, offset=0, pid=None)
+            context.unsaved.add(name)
 
     def _jobs_of(self, name: str) -> list[int]:
         with self._c.store.read() as connection:

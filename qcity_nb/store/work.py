@@ -153,6 +153,13 @@ def live_on(connection: Connection, place: str, runner: str) -> list[int]:
     return list(connection.execute(query).scalars())
 
 
+def all_live(connection: Connection, place: str) -> list[JobRow]:
+    """The jobs that some runner has, assigned or running."""
+    mine = (builds.c.place == place) & jobs.c.status.in_([Status.ASSIGNED.value, Status.RUNNING.value])
+    query = sa.select(jobs).join(builds, builds.c.id == jobs.c.build).where(mine).order_by(jobs.c.id)
+    return [_job(row) for row in connection.execute(query).mappings()]
+
+
 def by_token(connection: Connection, token: str) -> JobRow | None:
     """The job whose attempt under way has this token."""
     row = connection.execute(sa.select(jobs).where(jobs.c.token == token)).mappings().first()
