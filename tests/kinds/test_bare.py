@@ -1,0 +1,14 @@
+"""The sandbox `bare` keeps the contract of sandboxes."""
+
+from __future__ import annotations
+
+import pytest
+
+from qcity_nb.kinds import load
+from qcity_nb.testing.contracts import SandboxContract
+
+
+@pytest.mark.real
+class TestBare(SandboxContract):
+    def subject(self):
+        return load("sandboxes", "bare")
