@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..decide.wording import count, percent
-from ..errors import NotFound
+from ..errors import EngineError, NotFound
 from ..store import history
 from ..store.history import Span
 from .link import Link, now
@@ -54,6 +54,13 @@ class Health(Shown):
                 edge = max((span.at for span in found), default=None)
                 found += history.spans(connection, self._link.place, since=since if edge is None else edge + timedelta(seconds=width), span=1)
         return [span for span in found if self.runner in ("", span.service)], width
+
+    def wait(self, beats: int = 1, *, timeout: float = 60.0) -> Health:
+        """Wait until so many beats found a runner up (one comes every few seconds). Raises `EngineError` when that takes longer."""
+        for _ in self._link.until(timeout):
+            if sum(span.up for span in self.spans()[0]) >= beats:
+                return self
+        raise EngineError(f"no {count(beats, 'beat')} in {timeout:.0f} s", "qcity status says how the engine and the runner are", permanent=False)
 
     def frame(self) -> pd.DataFrame:
         """One row for each span: how many beats were expected and how many found the runner up. Times are UTC."""

@@ -181,14 +181,20 @@ class Jobs(Shown):
         with self._link.read() as connection:
             return work.latest_jobs(connection, self._link.place, limit=limit)
 
-    def wait(self, timeout: float = 3600.0) -> Jobs:
-        """Wait until nothing is waiting, queued or running. Raises `EngineError` when that takes longer."""
+    def wait(self, timeout: float = 3600.0, *, at_least: int = 0) -> Jobs:
+        """Wait until nothing is waiting, queued or running. Raises `EngineError` when that takes longer.
+
+        Args:
+            at_least: how many jobs there have to be, for a commit that no runner has seen yet.
+        """
         for _ in self._link.until(timeout):
             with self._link.read() as connection:
-                if not work.open_builds(connection, self._link.place):
-                    return self
+                over = not work.open_builds(connection, self._link.place)
+            if over and len(self.rows(limit=max(1, at_least))) >= at_least:
+                return self
         left = [row for row in self.rows() if row.status is not Status.DONE]
         names = ", ".join(f"{row.id} {line(row.plan.name, limit=40)} ({row.status.value})" for row in left[:3])
+        names = names or f"there are {len(self.rows())} of {at_least}"
         raise EngineError(f"jobs are not over after {span(timeout)}: {names}", "qcity job list shows them", permanent=False)
 
     def frame(self) -> pd.DataFrame:

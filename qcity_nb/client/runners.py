@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 UP_SECONDS = 30.0
 DOWN_SECONDS = 60.0
+STEADY_SECONDS = 0.5
+"""How long a runner that says nothing about itself has to live before it counts as up: one that fails at once has printed its reason by then."""
 
 COLUMNS = {
     "name": "text",
@@ -237,10 +239,15 @@ class Runners(Shown):
 def _start(link: Link, name: str, args: Mapping[str, object], painter: Painter) -> Runner:
     link.ask("runner.start", name, args)
     runner = Runner(link, name, painter)
-    for _ in link.until(UP_SECONDS):
+    steady, since_passed = 0, 0.0
+    for passed in link.until(UP_SECONDS):
         row = runner.row
         if row.state.phase is Phase.RUNNING:
-            return runner
+            if row.state.incarnation != steady:
+                steady, since_passed = row.state.incarnation, passed
+            if row.sandbox or passed - since_passed >= STEADY_SECONDS:
+                return runner
+            continue
         if row.state.phase in (Phase.BACKOFF, Phase.QUARANTINED):
             raise _not_up(runner, row)
         if row.state.phase is Phase.STOPPED and row.state.desired is not Desired.UP:

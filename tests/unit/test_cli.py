@@ -82,8 +82,8 @@ def test_outside_a_terminal_there_is_no_colour_and_no_cursor_trick(run, city, sq
     scene.put_runner(sqlite, "local-1", beats=3)
     scene.put_build(sqlite, outcome=Outcome.FAILURE)
     scene.put_incident(sqlite)
-    for argv in (["status"], ["runner", "list"], ["job", "list"], ["job", "show", "1"], ["incident", "show", "1"], ["doctor"], ["status", "--watch", "--for", "0.1"]):
-        _, out, _ = run(*argv)
+    for words in ("status", "runner list", "job list", "job show 1", "incident show 1", "doctor", "status --watch --for 0.1"):
+        _, out, _ = run(*words.split())
         assert "\x1b" not in out
         assert "\u202e" not in out
 

@@ -41,8 +41,8 @@ def test_all_well_says_so_with_load_and_wait():
 
 
 def test_the_worst_comes_first_and_says_what_to_do():
-    runners = [state("a"), state("b", phase=Phase.BACKOFF, reason="exit code 1", failures=2), state("c", phase=Phase.QUARANTINED, reason="5 restarts did not help")]
-    head = said(runners)
+    again = state("b", phase=Phase.BACKOFF, reason="exit code 1", failures=2)
+    head = said([state("a"), again, state("c", phase=Phase.QUARANTINED, reason="5 restarts did not help")])
     assert head.text == "1 of 3 needs you: c is quarantined: 5 restarts did not help."
     assert head.level is Level.BAD
     assert "qcity runner logs c" in head.todo
