@@ -40,7 +40,7 @@ def read(name: str, body: yaml.Node, *, line: int, context: Context) -> tuple[Jo
         raise nodes.Fault(line, f'"{name}" is not a name for a job; use letters, digits, - and _')
     if not isinstance(body, yaml.MappingNode):
         raise nodes.Fault(line, f'job "{name}" has to be a mapping of keys')
-    plan = JobPlan(key=name, name=name, needs=tuple(nodes.strings(nodes.get(body, "needs"))))
+    plan = JobPlan(key=name, name=name, needs=tuple(nodes.strings(nodes.get(body, "needs"))), unconditional=nodes.get(body, "if") is None)
     reusable = nodes.get(body, "uses")
     if reusable is not None:
         words = "calls a reusable workflow, which this runner cannot do"

@@ -51,6 +51,14 @@ class Assign:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Skip:
+    """A job without a condition of its own whose needs did not all succeed is skipped."""
+
+    job: int
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class CallOff:
     """A job is not wanted any more."""
 
@@ -66,7 +74,7 @@ class Close:
     outcome: Outcome
 
 
-Intent = Ready | Expand | Assign | CallOff | Close
+Intent = Ready | Expand | Assign | Skip | CallOff | Close
 
 
 @dataclass
@@ -131,8 +139,12 @@ def _next(build: Build, job: Job, mine: Sequence[Job], runner: RunnerView | None
     needed = [one for one in mine if one.plan.key in job.plan.needs]
     if any(one.status is not Status.DONE for one in needed):
         return []
+    before = ancestors(job, mine)
+    short = next((key for key in job.plan.needs if key in before and before[key].outcome is not Outcome.SUCCESS), None)
+    if job.plan.unconditional and short is not None:
+        return [Skip(job=job.id, why=f'it needs "{short}", which ended: {before[short].outcome.value.replace("_", " ")}')]
     if job.plan.dynamic:
-        return [Expand(job=job.id, outputs={key: need.outputs for key, need in ancestors(job, mine).items()})]
+        return [Expand(job=job.id, outputs={key: need.outputs for key, need in before.items()})]
     ready = [Ready(job=job.id)] if job.status is Status.WAITING else []
     if runner is None or not runner.open:
         return [*ready]
@@ -148,7 +160,7 @@ def _next(build: Build, job: Job, mine: Sequence[Job], runner: RunnerView | None
     taken.legs[leg] += 1
     if job.plan.group:
         taken.held[build.runner, job.plan.group] = job.id
-    return [*ready, Assign(job=job.id, runner=runner.name, needs=ancestors(job, mine))]
+    return [*ready, Assign(job=job.id, runner=runner.name, needs=before)]
 
 
 def _running_on(runner: str, jobs: Sequence[Job]) -> int:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from sqlalchemy.engine import Connection
 
-from ..decide import queue, supervise
+from ..decide import matrix, queue, supervise
 from ..model.service import Desired, Phase
 from ..model.wire import BuildFound, CancelJob, Fact, Hello, JobBegan, JobEnded, JobMoved, Needed, RunJob, Trouble
 from ..model.work import Build, BuildPlan, Outcome, Status
@@ -185,9 +185,10 @@ class Dispatcher:
         if isinstance(intent, queue.Ready):
             fresh = {"queued": wall} if jobs[intent.job].status is Status.WAITING else {}
             work.update_job(connection, intent.job, status=Status.QUEUED, reason=intent.why, **fresh)
+        elif isinstance(intent, queue.Skip):
+            work.update_job(connection, intent.job, status=Status.DONE, outcome=Outcome.SKIPPED, finished=wall, reason=intent.why)
+            self._c.work_changed = True
         elif isinstance(intent, queue.Expand):
-            from ..decide import matrix
-
             job = jobs[intent.job]
             work.drop_job(connection, intent.job)
             work.add_jobs(connection, job.build, matrix.expand(job.plan, intent.outputs), at=wall)

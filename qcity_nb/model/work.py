@@ -80,6 +80,7 @@ class JobPlan:
     max_parallel: int | None = None
     group: str = ""
     cancel_in_progress: bool = False
+    unconditional: bool = False  # it has no condition of its own: unless all its needs succeeded it is skipped, and nobody has to be asked
     dynamic: str = ""  # a matrix that only the outputs of its needs can tell
     refusal: str = ""
 

@@ -59,6 +59,12 @@ def test_a_job_whose_need_failed_is_still_given_away_because_its_condition_may_w
     assert assigned([build()], [done(1, "a", Outcome.FAILURE), job(2, "b", needs=("a",))]) == [2]
 
 
+def test_a_job_without_a_condition_is_skipped_when_its_needs_did_not_succeed() -> None:
+    [skip] = queue.step([build()], [done(1, "a", Outcome.FAILURE), job(2, "b", needs=("a",), unconditional=True)], {"r": RUNNER})
+    assert skip == queue.Skip(job=2, why='it needs "a", which ended: failure')
+    assert assigned([build()], [done(1, "a"), job(2, "b", needs=("a",), unconditional=True)]) == [2]
+
+
 def test_legs_of_a_matrix_count_as_one_need() -> None:
     legs = [done(1, "m", leg={"py": 1}), done(2, "m", Outcome.FAILURE, leg={"py": 2})]
     assert queue.ancestors(job(3, needs=("m",)), legs)["m"].outcome is Outcome.FAILURE
