@@ -58,7 +58,7 @@ def page(city: QCity, *, title: str = "QCity report") -> str:
         _section("Builds", [_build(build, facts) for build in reversed(facts.builds)], none="No build yet."),
         _section("When the jobs ran", [gantt(jobs, picture.view.at)] if any(job.started for job in jobs) else [], none="No job has begun yet."),
         _section("Runners", [_runner(item) for item in picture.runners.values()], none="No runner."),
-        f'<p class="soft">Made by qcity {metadata.version('qcity-nb')}. This file needs nothing but itself.</p>',
+        f'<p class="soft">Made by qcity {metadata.version("qcity-nb")}. This file needs nothing but itself.</p>',
     ]
     css = resources.files(__package__).joinpath("page.css").read_text("utf-8")
     meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
