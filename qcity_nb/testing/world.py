@@ -218,8 +218,8 @@ class World:
         now = self.clock.now()
         events = [at for at in (self.machine.next_event(), self.wire.next_event()) if at is not None and at > now]
         nearest = min(events, default=None)
-        self._lull = self._lull + 1 if len(self.history) == self._seen else 0
-        self._seen = len(self.history)
+        news = sum(line.what not in ("engine up", "engine killed", "tick failed") for line in self.history[self._seen :])
+        self._lull, self._seen = 0 if news else self._lull + 1, len(self.history)
         step = self.random.choice(STEPS) * min(1.3 ** max(0, self._lull - 12), 100.0)
         return step if nearest is None else min(max((nearest - now).total_seconds(), 0.001), step)
 
