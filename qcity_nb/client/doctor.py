@@ -19,7 +19,7 @@ from ..decide.wording import line, sentence, size
 from ..errors import QCityError
 from ..model.home import Home
 from ..store.database import VERSION, Store, refuse_remote
-from ..store.database import _mount_of as mount_of
+from ..store.database import mount_of
 from .view import look
 
 LOW_DISK = 1 << 30

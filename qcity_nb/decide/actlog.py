@@ -19,7 +19,9 @@ _ENDS = {"success": Outcome.SUCCESS, "failure": Outcome.FAILURE, "skipped": Outc
 _OWN = ("Set up job", "Complete job")
 _TERMINAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_=>])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-_TELLING = re.compile(r"\b\w*(?:Error|Exception|Failure)\b|\berror\b|\bfailed\b|\bfatal\b|\bpanic\b|\bdenied\b|not found|No such|assert|Killed", re.IGNORECASE)
+_TELLING = re.compile(
+    r"\b\w*(?:Error|Exception|Failure)\b|\berror\b|\bfailed\b|\bfatal\b|\bpanic\b|\bdenied\b|not found|No such|assert|Killed", re.IGNORECASE
+)
 _PYTEST = re.compile(r"^(\S+?\.py:\d+): (\w+)$")
 MOST_ANNOTATIONS = 100
 LINE = 4096
@@ -65,6 +67,14 @@ class ActLog:
                 found.append(Step(number=number, name=planned.name, outcome=Outcome.SKIPPED))
         extra = [(name, outcome) for name, outcome in self._extra.values() if outcome is Outcome.FAILURE]
         return (*found, *(Step(number=len(self.plan) + i, name=name, outcome=outcome) for i, (name, outcome) in enumerate(extra, 1)))
+
+    def close(self, outcome: Outcome) -> str:
+        """Nothing more will come. Steps that still ran get the outcome; the step it was cut off in, in words, or an empty text."""
+        cut = [(number, one) for number, one in enumerate(self.plan, 1) if one.key in self._states and self._states[one.key][0] is None]
+        for _, one in cut:
+            self._states[one.key] = (outcome, None)
+        self._said = self._said or outcome
+        return f'step {cut[-1][0]} "{self._name(cut[-1][1].key)}"' if cut else ""
 
     def feed(self, line: str) -> list[str]:
         """Take one line in; what it adds to the log, without line ends."""
@@ -139,7 +149,7 @@ class ActLog:
             nanoseconds = said.get("executionTime")
             seconds = round(nanoseconds / 1e9, 3) if nanoseconds is not None else None
             self._states[key] = (outcome, seconds)
-            mark = {Outcome.SUCCESS: "✔", Outcome.SKIPPED: "–"}.get(outcome, "✘")
+            mark = {Outcome.SUCCESS: "✔", Outcome.SKIPPED: "-"}.get(outcome, "✘")
             return [f"{mark} step {self._number(key)}: {outcome.value}" + ("" if seconds is None else f" after {seconds:.2f} s")]
         label = name if name in _OWN else f"{said.get('stage', 'Post')} {name}"
         self._extra[label] = (label, outcome)

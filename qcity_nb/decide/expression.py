@@ -226,7 +226,9 @@ def _call(name: str, arguments: Sequence[Any]) -> Any:
         if lowered == "tojson":
             return json.dumps(arguments[0], indent=2)
         if lowered == "format":
-            return re.sub(r"\{(\d+)\}", lambda match: string(arguments[int(match[1]) + 1]), string(arguments[0])).replace("{{", "{").replace("}}", "}")
+            return (
+                re.sub(r"\{(\d+)\}", lambda match: string(arguments[int(match[1]) + 1]), string(arguments[0])).replace("{{", "{").replace("}}", "}")
+            )
         if lowered == "startswith":
             return string(arguments[0]).casefold().startswith(string(arguments[1]).casefold())
         if lowered == "endswith":

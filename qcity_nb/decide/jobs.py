@@ -51,7 +51,7 @@ def read(name: str, body: yaml.Node, *, line: int, context: Context) -> tuple[Jo
     group, cancel = _job_group(body, context)
     raw = {"name": nodes.scalar(nodes.get(body, "name")), "runs_on": list(runs_on), "group": group}
     plan = replace(plan, cancel_in_progress=cancel)
-    plans = _expanded(plan, body, raw, line, context)
+    plans = _expanded(plan, body, raw, context)
     at = _line(nodes.get(body, "runs-on"), line)
     return tuple(_not_elsewhere(one, at, context) for one in plans)
 
@@ -165,7 +165,7 @@ def _flag(node: yaml.Node | None, known: Mapping[str, Any], *, otherwise: bool) 
     return value if isinstance(value, bool) else otherwise
 
 
-def _expanded(plan: JobPlan, body: yaml.MappingNode, raw: Mapping[str, Any], line: int, context: Context) -> tuple[JobPlan, ...]:
+def _expanded(plan: JobPlan, body: yaml.MappingNode, raw: Mapping[str, Any], context: Context) -> tuple[JobPlan, ...]:
     strategy = nodes.get(body, "strategy")
     matrix = nodes.get(strategy, "matrix")
     most = nodes.plain(nodes.get(strategy, "max-parallel"))

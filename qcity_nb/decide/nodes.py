@@ -122,14 +122,7 @@ def plain(node: yaml.Node | None) -> object:
     if not isinstance(node, yaml.ScalarNode):
         return None
     text = str(node.value)
-    if node.style is not None or node.tag == "tag:yaml.org,2002:str" and _tagged(node):
-        return text
-    return _typed(text)
-
-
-def _tagged(node: yaml.ScalarNode) -> bool:
-    """Whether a plain scalar was marked `!!str` by hand."""
-    return bool(yaml.SafeLoader("").resolve(yaml.ScalarNode, node.value, (True, False)) != node.tag)
+    return _typed(text) if node.style is None else text
 
 
 def _typed(text: str) -> object:

@@ -60,10 +60,20 @@ def contexts(source: Source, name: str) -> dict[str, Any]:
     """What expressions may speak of before a job runs."""
     kind = "tag" if source.ref.startswith("refs/tags/") else "branch"
     github = {
-        **{"ref": source.ref, "ref_name": source.ref.split("/", 2)[-1], "ref_type": kind, "sha": source.sha, "workflow": name},
-        **{"repository": source.repository, "repository_owner": source.repository.partition("/")[0], "actor": source.author},
+        "ref": source.ref,
+        "ref_name": source.ref.split("/", 2)[-1],
+        "ref_type": kind,
+        "sha": source.sha,
+        "workflow": name,
+        "repository": source.repository,
+        "repository_owner": source.repository.partition("/")[0],
+        "actor": source.author,
         # A number of its own for each commit and file is all that a group made of it needs.
-        **{"event_name": "push", "head_ref": "", "base_ref": "", "run_id": f"{source.sha[:12]}:{source.path}", "triggering_actor": source.author},
+        "event_name": "push",
+        "head_ref": "",
+        "base_ref": "",
+        "run_id": f"{source.sha[:12]}:{source.path}",
+        "triggering_actor": source.author,
         "event": {"ref": source.ref, "after": source.sha, "head_commit": {"id": source.sha, "message": source.subject}},
     }
     return {"github": github}
@@ -135,4 +145,3 @@ def _refused(plans: Mapping[str, tuple[JobPlan, ...]], needs: Mapping[str, tuple
             return words
         words |= {name: f'job "{name}" needs "{other}", which was left out' for name, other in more.items()}
         out |= set(more)
-

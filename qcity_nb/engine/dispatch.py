@@ -10,17 +10,12 @@ from sqlalchemy.engine import Connection
 from ..decide import matrix, queue, supervise
 from ..model.service import Desired, Phase
 from ..model.wire import BuildFound, CancelJob, Fact, Hello, JobBegan, JobEnded, JobMoved, Needed, RunJob, Trouble
-from ..model.work import Build, BuildPlan, Outcome, Status
+from ..model.work import DEFAULT_TIMEOUT, Build, BuildPlan, JobPlan, Outcome, Status
 from ..ports import Ended
 from ..store import history, work
 from ..store import services as rows
 from .context import Context
 from .supervisor import Supervisor
-
-LOST_RETRIES = 1
-"""How often a job whose runner died under it is run again by itself."""
-ACCEPT_SECONDS = 30.0
-"""An order that was not taken up for so long is given again (a crash may have come between deciding and sending)."""
 
 
 class Dispatcher:
@@ -207,7 +202,10 @@ class Dispatcher:
         work.update_job(
             connection, job.id, status=Status.ASSIGNED, runner=intent.runner, incarnation=row.state.incarnation, token=token, queued=queued, reason=""
         )
-        return order_of(replace(job, token=token), builds[job.build].plan, dict(intent.needs))
+        plan = job.plan
+        if plan.timeout == DEFAULT_TIMEOUT and row.spec.job_timeout is not None:
+            plan = replace(plan, timeout=row.spec.job_timeout)
+        return order_of(replace(job, token=token, plan=plan), builds[job.build].plan, dict(intent.needs))
 
     def _take(self, connection: Connection, name: str, fact: Fact) -> None:
         context = self._c
@@ -236,7 +234,9 @@ class Dispatcher:
         number = work.add_build(connection, context.store.place, name, plan, attempt=1, at=wall)
         work.add_jobs(connection, number, plan.jobs, at=wall)
         self._flip(connection, "build", f"{plan.name} {plan.sha[:7]}", "", "found", plan.problem or plan.subject)
-        if plan.problem:
+        if plan.problem:  # shown as one failed job, where people look for what went wrong
+            [id_] = work.add_jobs(connection, number, [JobPlan(key="workflow", name=plan.workflow.rpartition("/")[2])], at=wall)
+            work.update_job(connection, id_, status=Status.DONE, outcome=Outcome.FAILURE, finished=wall, reason=plan.problem)
             work.close_build(connection, number, Outcome.FAILURE, at=wall)
 
     def _ended(self, connection: Connection, job: work.JobRow, fact: JobEnded) -> None:
@@ -270,7 +270,8 @@ class Dispatcher:
             if job is None or job.status not in queue.LIVE:
                 continue
             why = job.cancel or f"its runner {job.runner} died under it"
-            if job.attempt <= LOST_RETRIES and not job.cancel:
+            row = context.services.get(job.runner)
+            if job.attempt <= (row.spec.retries if row is not None else 1) and not job.cancel:
                 told = f"{why}; run again"
                 work.update_job(connection, id_, status=Status.QUEUED, attempt=job.attempt + 1, started=None, steps=(), reason=told)
                 continue

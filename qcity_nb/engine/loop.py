@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from ..errors import QCityError, StoreError
 from ..io.files import bound
 from ..model.home import Home
-from ..model.service import Phase
+from ..model.service import Desired, Phase
 from ..ports import Clock, Processes, RunnerKind, Wire
 from ..store import history, intents, lease
 from ..store import services as rows
@@ -143,7 +143,7 @@ class Engine:
         context.keep_ballast()
         self._supervisor.save_unsaved()
         self._dispatcher.reconcile()
-        beats = [(row.id, row.state.phase is Phase.RUNNING, row.state.busy) for row in context.services.values() if row.state.desired.value == "up"]
+        beats = [(row.id, row.state.phase is Phase.RUNNING, row.state.busy) for row in context.services.values() if _counts(row)]
 
         def write(connection: Connection) -> None:
             self.fenced = not lease.renew(connection, context.store.place, context.generation, now=wall, note=context.note)
@@ -186,3 +186,9 @@ class Engine:
     def _flip_engine(self, connection: Connection, old: str, new: str, reason: str) -> None:
         context, wall = self.context, self.context.clock.wall()
         rows.flip(connection, context.store.place, "engine", "engine", old, new, reason=reason, at=wall, generation=context.generation)
+
+
+def _counts(row: rows.ServiceRow) -> bool:
+    """Whether a beat says something of a service's health: not when nobody wants it up, and not while it starts because somebody asked."""
+    starts = row.state.phase is Phase.STARTING and row.state.incident is None
+    return row.state.desired is Desired.UP and not starts

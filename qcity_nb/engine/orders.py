@@ -100,6 +100,7 @@ class Orders:
         row = self._row(name)
         if row.state.phase not in (Phase.STOPPED, Phase.QUARANTINED, Phase.BACKOFF):
             raise Refused(f"{name} is {row.state.phase.value}", f"qcity runner stop {name} first")
+        self._supervisor.drop_incident(name)
         self._c.record(lambda connection: rows.remove(connection, row, at=self._c.clock.wall()))
         del self._c.services[name]
         return {"name": name, "phase": "removed", "pid": None}
@@ -190,6 +191,8 @@ def spec_of(name: str, args: Mapping[str, object]) -> ServiceSpec:
         "policy": msgspec.convert(policy, RestartPolicy, strict=False),
         "silent_after": args.get("silent_after"),
         "grace": args.get("grace") if args.get("grace") is not None else 10.0,
+        "retries": args.get("retries") if args.get("retries") is not None else 1,
+        "job_timeout": args.get("timeout"),
     }
     spec = msgspec.convert(plain, ServiceSpec, strict=False)
     return replace(spec, silent_after=spec.silent_after or None, grace=max(spec.grace, timedelta(0)))

@@ -7,6 +7,7 @@ that ends every process the command leaves behind.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -75,10 +76,8 @@ def join_cgroups(name: str, limits: dict[str, int | None]) -> bool:
                     _write(f"{folder}/{swap}", "0" if setting == "memory.max" else str(memory))
             _write(f"{folder}/cgroup.procs", str(os.getpid()))
         except OSError:
-            try:
+            with contextlib.suppress(OSError):
                 os.rmdir(folder)
-            except OSError:
-                pass
             continue
         return True
     return False
@@ -104,8 +103,8 @@ def limit(limits: dict[str, int | None], *, memory: bool, processes: bool) -> No
     for which, value in wanted.items():
         if value is not None:
             hard = resource.getrlimit(which)[1]
-            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            resource.setrlimit(which, (value, value))
+            allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(which, (allowed, allowed))
 
 
 def drop(uid: int | None) -> None:
@@ -166,7 +165,7 @@ def keep(spec: dict[str, Any], argv: list[str]) -> int:
             if spec["landlock"]:
                 landlock(spec["work"], spec["readable"], spec["system"])
             os.execvpe(argv[0], argv, dict(os.environ))
-        except BaseException as error:  # the child must never return into the parent's code
+        except BaseException as error:  # noqa: BLE001 - the child must never return into the parent's code
             os.write(2, f"cage: {error}\n".encode())
             os._exit(127)
     signal.signal(signal.SIGTERM, lambda *_: (kill_rest(uid), os._exit(143)))
@@ -217,10 +216,8 @@ def kill_rest(uid: int | None) -> int:
         if uid is not None:
             _kill_all_of(uid)
         for pid in below:
-            try:
+            with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
-            except OSError:
-                pass
         try:
             while os.waitpid(-1, 0 if below else os.WNOHANG)[0]:
                 below = below[1:]
@@ -240,10 +237,8 @@ def _kill_all_of(uid: int) -> None:
         except OSError:
             pass
         os._exit(0)
-    try:
+    with contextlib.suppress(ChildProcessError):
         os.waitpid(child, 0)
-    except ChildProcessError:
-        pass
 
 
 def landlock(work: str, readable: list[str], system: list[str]) -> None:
@@ -265,9 +260,9 @@ def landlock(work: str, readable: list[str], system: list[str]) -> None:
             handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except OSError:
             continue
-        if not os.path.isdir(path):
-            rights &= 0b101 | (0b10 if rights == every else 0)
-        rule = rights.to_bytes(8, "little") + handle.to_bytes(4, "little")
+        # Rights over folders cannot be given for a file.
+        allowed = rights if os.path.isdir(path) else rights & (0b111 if rights == every else 0b101)
+        rule = allowed.to_bytes(8, "little") + handle.to_bytes(4, "little")
         _check(_libc.syscall(add, rules, 1, ctypes.create_string_buffer(rule, len(rule)), 0), f"landlock {path}")
         os.close(handle)
     _check(_libc.syscall(restrict, rules, 0), "landlock")

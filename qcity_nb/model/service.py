@@ -76,6 +76,8 @@ class ServiceSpec:
     silent_after: timedelta | None = None
     stop_signal: int = 15
     grace: timedelta = timedelta(seconds=10)
+    retries: int = 1  # how often a job whose runner died under it is run again by itself
+    job_timeout: timedelta | None = None  # for jobs whose workflow names none
 
 
 @dataclass(frozen=True, kw_only=True)

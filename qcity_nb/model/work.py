@@ -66,6 +66,10 @@ class Artifact:
     files: int
 
 
+DEFAULT_TIMEOUT = timedelta(hours=6)
+"""What a job gets that names no timeout; GitHub's own figure."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class JobPlan:
     """A job as its workflow file asks for it, before it is queued. `refusal` says why this machine leaves it out."""
@@ -75,7 +79,7 @@ class JobPlan:
     leg: Mapping[str, object] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
-    timeout: timedelta = timedelta(hours=6)
+    timeout: timedelta = DEFAULT_TIMEOUT
     fail_fast: bool = True
     max_parallel: int | None = None
     group: str = ""

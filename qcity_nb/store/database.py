@@ -119,7 +119,7 @@ def refuse_remote(home: Home) -> None:
     Raises:
         HomeError: the home is on a network, FUSE or Drive mount (SQLite's write-ahead log needs one host's shared memory).
     """
-    kind, where = _mount_of(home.root)
+    kind, where = mount_of(home.root)
     if kind in REMOTE or kind.startswith("fuse"):
         raise HomeError(
             f"the home {home.root} is on a {kind} mount ({where}), where a live store loses rows without a word",
@@ -200,7 +200,8 @@ def _alone(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _mount_of(path: Path) -> tuple[str, str]:
+def mount_of(path: Path) -> tuple[str, str]:
+    """The kind of file system below `path` and where it is mounted; two empty texts where nobody can say."""
     try:
         lines = Path("/proc/self/mountinfo").read_text().splitlines()
     except OSError:
@@ -218,6 +219,8 @@ def _damage(path: Path) -> str:
     """What is wrong with a SQLite file, in its own words; empty when nothing is, or when there is none."""
     if not path.exists():
         return ""
+    if path.stat().st_size == 0 and any(Home(path.parent).backups.glob("qcity-*.db")):
+        return "its file is empty"
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
             connection.execute("pragma schema_version").fetchone()
@@ -233,7 +236,7 @@ def _damage(path: Path) -> str:
 
 def _restore(home: Home, damage: str) -> str:
     """Move the damaged store aside and put its newest good copy in its place; the sentence that says so."""
-    aside = home.root / f"damaged-{datetime.now(timezone.utc):%Y%m%dT%H%M%S}"
+    aside = home.root / f"damaged-{datetime.now(timezone.utc):%Y%m%dT%H%M%S%f}"
     aside.mkdir()
     for suffix in ("", "-wal", "-shm"):
         with contextlib.suppress(FileNotFoundError):

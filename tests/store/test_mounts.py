@@ -42,14 +42,14 @@ def test_a_store_on_a_fuse_mount_is_refused(name, tmp_path):
 @pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "9p", "fuse.gcsfuse", "fuse.drive", "fuse", "drvfs", "afs"])
 def test_remote_kinds_are_refused(kind, home, monkeypatch):
     # patched because no test machine has them all: what is tried is the judgement
-    monkeypatch.setattr(database, "_mount_of", lambda _path: (kind, "/content/drive"))
+    monkeypatch.setattr(database, "mount_of", lambda _path: (kind, "/content/drive"))
     with pytest.raises(HomeError, match=r"/content/drive.*QCITY_HOME"):
         refuse_remote(home)
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs", "overlay", "zfs", "apfs", ""])
 def test_local_kinds_are_not(kind, home, monkeypatch):
-    monkeypatch.setattr(database, "_mount_of", lambda _path: (kind, "/"))  # see above
+    monkeypatch.setattr(database, "mount_of", lambda _path: (kind, "/"))  # see above
     refuse_remote(home)
 
 

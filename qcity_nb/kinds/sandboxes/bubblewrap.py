@@ -50,7 +50,7 @@ def _system() -> list[str]:
     for name in SYSTEM:
         path = Path(name)
         if path.is_symlink():
-            args += ["--symlink", os.readlink(path), name]
+            args += ["--symlink", str(path.readlink()), name]
         elif path.exists():
             args += ["--ro-bind-try", name, name]
     return args
@@ -80,7 +80,7 @@ class Bubblewrap:
         uid = cage.uid if root else os.getuid()
         own = ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--die-with-parent", "--new-session"]
         network = [] if cage.network else ["--unshare-net"]
-        folders = ["--dev", "/dev", "--proc", "/proc", "--dir", "/run", "--dir", "/var/tmp"]
+        folders = ["--dev", "/dev", "--proc", "/proc", "--dir", "/run", "--dir", "/var/tmp"]  # noqa: S108 - made inside
         home, gid = cage.work, uid if root else os.getgid()
         spec = {
             "mode": "bwrap",

@@ -23,7 +23,7 @@ def main() -> int:
     try:
         Worker(Home(given.home.absolute()), given.name, incarnation, options.load(os.environ, runner=given.name)).run()
     except QCityError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return error.exit_code
     return 0
 

@@ -49,7 +49,9 @@ class Attempt:
         done: called when it is over.
     """
 
-    def __init__(self, order: RunJob, setting: Setting, *, uid: int | None, report: Callable[[Fact], None], done: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, order: RunJob, setting: Setting, *, uid: int | None, report: Callable[[Fact], None], done: Callable[[], None] = lambda: None
+    ) -> None:
         self.order, self.setting, self.uid, self.report, self.done = order, setting, uid, report, done
         self.grace = GRACE
         self.ending: Ending | None = None
@@ -65,7 +67,9 @@ class Attempt:
         fact: JobEnded
         try:
             log = JobLog(self.setting.home.job_logs / f"{self.order.job}-{self.order.attempt}.log")
-            self.report(JobBegan(token=self.order.token, at=now(), sandbox=self.setting.level.value, log=str(log.path.relative_to(self.setting.home.root))))
+            self.report(
+                JobBegan(token=self.order.token, at=now(), sandbox=self.setting.level.value, log=str(log.path.relative_to(self.setting.home.root)))
+            )
             try:
                 fact = self._attempt(folder, log)
             finally:
@@ -85,7 +89,9 @@ class Attempt:
     def _attempt(self, folder: Path, log: JobLog) -> JobEnded:
         prepared = prepare(self.order, self.setting, uid=self.uid)
         act = ActLog(job=self.order.plan.key, observer=prepared.isolated.observer, steps=prepared.isolated.steps)
-        log.write([f"{self.order.plan.name} of {self.order.workflow} at {self.order.sha[:12]} ({self.order.ref}), sandbox {self.setting.level.value}"])
+        log.write(
+            [f"{self.order.plan.name} of {self.order.workflow} at {self.order.sha[:12]} ({self.order.ref}), sandbox {self.setting.level.value}"]
+        )
         code = self._act(prepared, act, log)
         short_of_memory = release(folder)
         artifacts, problems = take_artifacts(folder, self.setting.home.artifacts / str(self.order.build), home=self.setting.home.root)
@@ -108,19 +114,29 @@ class Attempt:
 
     def _judge(self, act: ActLog, code: int, *, short_of_memory: bool) -> tuple[Outcome, str]:
         if self.ending:
+            act.close(self.ending.outcome)
             return self.ending.outcome, self.ending.reason
-        outcome = act.outcome or Outcome.FAILURE
-        if outcome is not Outcome.FAILURE:
-            return outcome, ""
-        reason = act.reason() or f"act ended with exit code {code} and did not say why"
+        if act.outcome is None:
+            cut = act.close(Outcome.FAILURE)
+            reason = f"it was cut off in {cut}: act ended with exit code {code}" if cut else act.reason() or f"act ended with exit code {code}"
+        elif act.outcome is not Outcome.FAILURE:
+            return act.outcome, ""
+        else:
+            reason = act.reason() or f"act ended with exit code {code} and did not say why"
         memory = self.setting.options.limits.memory
         if short_of_memory and memory:
             reason += f"; the memory limit of {memory / (1 << 20):.0f} MiB was reached"
-        return outcome, reason
+        return Outcome.FAILURE, reason
 
     def _act(self, prepared: Prepared, act: ActLog, log: JobLog) -> int:
         process = subprocess.Popen(
-            prepared.argv, env=prepared.env, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+            prepared.argv,
+            env=prepared.env,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         assert process.stdout is not None
         watch = _Watch(self, process)

@@ -13,7 +13,21 @@ FILE = ".gitlab-ci.yml"
 EXECUTOR = "gitlab-ci-local"
 MISSING = "not run: gitlab-ci-local is not installed (npm install -g gitlab-ci-local)"
 _KEYWORDS = frozenset(
-    ("default", "include", "stages", "types", "variables", "workflow", "image", "services", "cache", "before_script", "after_script", "spec", "pages:deploy")
+    (
+        "default",
+        "include",
+        "stages",
+        "types",
+        "variables",
+        "workflow",
+        "image",
+        "services",
+        "cache",
+        "before_script",
+        "after_script",
+        "spec",
+        "pages:deploy",
+    )
 )
 
 
@@ -37,9 +51,7 @@ def job_names(text: str) -> list[str]:
     """The jobs of a GitLab file: its top keys without keywords and hidden ones. Raises `Fault`."""
     root = nodes.parse(text)
     names = [
-        name
-        for name, _, value in nodes.entries(root)
-        if name not in _KEYWORDS and not name.startswith(".") and isinstance(value, yaml.MappingNode)
+        name for name, _, value in nodes.entries(root) if name not in _KEYWORDS and not name.startswith(".") and isinstance(value, yaml.MappingNode)
     ]
     if not names:
         raise nodes.Fault(0, "has no jobs")

@@ -67,7 +67,9 @@ def parse(given: Mapping[str, object], *, runner: str) -> Options:
     for name in given:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
-            raise BadInput(f'runner "{runner}": there is no option "{name}"', f'Did you mean "{near[0]}"?' if near else f"There are: {', '.join(known)}")
+            raise BadInput(
+                f'runner "{runner}": there is no option "{name}"', f'Did you mean "{near[0]}"?' if near else f"There are: {', '.join(known)}"
+            )
     if not given.get("repo"):
         raise BadInput(f'runner "{runner}": no repository is given', "Set repo to the path or the URL of a git repository")
     try:
@@ -90,7 +92,9 @@ def _check_values(options: Options, runner: str) -> None:
         if value is not None and value < 1:
             raise BadInput(f'runner "{runner}": the limit {name} is {value}', "Give a positive number, or none for no limit")
     if is_url(options.repo) and urlsplit(options.repo).password:
-        raise BadInput(f'runner "{runner}": the URL of the repository contains a password', "Use a git credential helper or an ssh key; no secret is ever stored")
+        raise BadInput(
+            f'runner "{runner}": the URL of the repository contains a password', "Use a git credential helper or an ssh key; no secret is ever stored"
+        )
 
 
 def load(env: Mapping[str, str], *, runner: str) -> Options:

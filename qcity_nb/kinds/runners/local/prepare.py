@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -23,7 +24,8 @@ from . import actions
 from .options import Options, job_env
 from .repository import Repository, find_tool
 
-MOVED = Path("/var/tmp")
+MOVED = Path("/var/tmp")  # noqa: S108 - a folder of our own in it, and refused when it belongs to somebody else
+TMP = "/tmp"  # noqa: S108 - inside of the sandbox it is the job's own
 OWN = ".qcity"  # the runner's own folder inside of the work folder
 # What the bundled cache keeps is packed while the workspace is still there; act takes it away with the job.
 LAST = '[ ! -f "$QCITY_OUT/save.sh" ] || bash "$QCITY_OUT/save.sh"'
@@ -121,7 +123,15 @@ def prepare(order: RunJob, setting: Setting, *, uid: int | None) -> Prepared:
     argv += ["-P", f"{isolate.LABEL}=-self-hosted", "--no-cache-server", "--action-offline-mode", "--remote-name", "qcity"]
     for name in ("env", "secret", "var", "input"):  # act would read .env and its like from the repository
         argv += [f"--{name}-file", os.devnull]
-    argv += ["--env", f"GITHUB_RUN_ID={order.build}", "--env", f"GITHUB_RUN_NUMBER={order.build}", "--env", f"GITHUB_RUN_ATTEMPT={order.attempt}", *flags]
+    argv += [
+        "--env",
+        f"GITHUB_RUN_ID={order.build}",
+        "--env",
+        f"GITHUB_RUN_NUMBER={order.build}",
+        "--env",
+        f"GITHUB_RUN_ATTEMPT={order.attempt}",
+        *flags,
+    ]
     if uid is not None:
         give(folder, uid)
     return Prepared(folder=folder, argv=setting.sandbox.wrap(argv, cage=cage), env=dict(cage.env), isolated=isolated)
@@ -181,11 +191,26 @@ def _env(order: RunJob, setting: Setting, folder: Path, path: str) -> dict[str, 
     inside = setting.level is Sandbox.FULL
     return {
         **job_env(setting.options.env),
-        **{"PATH": path, "HOME": str(folder), "TMPDIR": "/tmp" if inside else str(folder / ".tmp"), "XDG_CACHE_HOME": str(folder / ".cache")},
-        **{"LANG": "C.UTF-8", "USER": "runner", "LOGNAME": "runner", "SHELL": "/bin/bash", "CI": "true", "TERM": "dumb", "PAGER": "cat", "GIT_PAGER": "cat"},
+        "PATH": path,
+        "HOME": str(folder),
+        "TMPDIR": TMP if inside else str(folder / ".tmp"),
+        "XDG_CACHE_HOME": str(folder / ".cache"),
+        "LANG": "C.UTF-8",
+        "USER": "runner",
+        "LOGNAME": "runner",
+        "SHELL": "/bin/bash",
+        "CI": "true",
+        "TERM": "dumb",
+        "PAGER": "cat",
+        "GIT_PAGER": "cat",
         # With another uid git would refuse a repository that is not its own.
-        **{"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"},
-        **{"QCITY_RUNNER": setting.runner, "QCITY_TOKEN": order.token, "QCITY_OUT": str(folder / OWN), "RUNNER_NAME": setting.runner},
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "safe.directory",
+        "GIT_CONFIG_VALUE_0": "*",
+        "QCITY_RUNNER": setting.runner,
+        "QCITY_TOKEN": order.token,
+        "QCITY_OUT": str(folder / OWN),
+        "RUNNER_NAME": setting.runner,
     }
 
 
@@ -238,23 +263,21 @@ def give(folder: Path, uid: int) -> None:
     os.chown(folder, uid, uid, follow_symlinks=False)
     for place, folders, files in os.walk(folder):
         for name in (*folders, *files):
-            os.chown(os.path.join(place, name), uid, uid, follow_symlinks=False)
+            os.chown(Path(place, name), uid, uid, follow_symlinks=False)
 
 
 def remove(folder: Path) -> None:
     """Remove a work folder, read-only parts included."""
 
-    def open_up(call: object, path: str, _error: object) -> None:
-        try:
-            os.chmod(os.path.dirname(path), 0o700)
-            if not os.path.islink(path):
-                os.chmod(path, 0o700)
-            if os.path.isdir(path) and not os.path.islink(path):
+    def open_up(_call: object, name: str, _error: object) -> None:
+        path = Path(name)
+        with contextlib.suppress(OSError):
+            path.parent.chmod(0o700)
+            if path.is_dir() and not path.is_symlink():
+                path.chmod(0o700)
                 shutil.rmtree(path, ignore_errors=True)
             else:
-                os.unlink(path)
-        except OSError:
-            pass
+                path.unlink()
 
     if folder.exists():
         shutil.rmtree(folder, onerror=open_up)

@@ -54,7 +54,14 @@ def git(*args: str, cwd: Path | None = None, timeout: float = 60) -> bytes:
     """
     try:
         done = subprocess.run(
-            ["git", *args], cwd=cwd, env=git_env(), stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False, start_new_session=True
+            ["git", *args],
+            cwd=cwd,
+            env=git_env(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+            start_new_session=True,
         )
     except FileNotFoundError:
         raise MissingTool("git is not installed", "Install it: apt-get install git") from None
@@ -164,7 +171,9 @@ class Repository:
         branch = ref.removeprefix("refs/heads/")
         detached = not ref.startswith("refs/heads/")
         extension = "[extensions]\n\tobjectformat = sha256\n" if len(sha) == 64 else ""
-        config = f'[core]\n\trepositoryformatversion = {1 if extension else 0}\n\tbare = false\n\tlogallrefupdates = true\n{extension}[remote "origin"]\n'
+        config = (
+            f'[core]\n\trepositoryformatversion = {1 if extension else 0}\n\tbare = false\n\tlogallrefupdates = true\n{extension}[remote "origin"]\n'
+        )
         # act learns owner and name from a remote that looks like GitHub's.
         github = f'[remote "qcity"]\n\turl = https://github.com/{self.slug}\n'
         quoted = self.origin.replace("\\", "\\\\").replace('"', '\\"')

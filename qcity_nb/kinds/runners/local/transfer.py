@@ -65,7 +65,7 @@ def _tame(root: Path, *, links: bool = False) -> tuple[int, int]:
     uid, gid = os.geteuid(), os.getegid()
     for place, folders, names in os.walk(root):
         for name in (*folders, *names):
-            path = os.path.join(place, name)
+            path = Path(place, name)
             seen = os.lstat(path)
             if stat.S_ISLNK(seen.st_mode) and links:
                 os.chown(path, uid, gid, follow_symlinks=False)
@@ -79,7 +79,7 @@ def _tame(root: Path, *, links: bool = False) -> tuple[int, int]:
             if files > MOST_ENTRIES:
                 raise OSError(7, f"it has more than {MOST_ENTRIES} files")
     os.chown(root, uid, gid)
-    os.chmod(root, 0o755)
+    root.chmod(0o755)
     return size, files
 
 

@@ -114,6 +114,7 @@ class Worker:
     def _turn(self, setting: Setting, watcher: Watcher) -> None:
         self._beat()
         self.facts.flush()
+        orders: list[Order]
         orders, self._offset = spool.read(self.home.orders(self.name, self.incarnation), self._offset, Order)  # type: ignore[arg-type]
         for order in orders:
             self._obey(order, watcher)
@@ -169,4 +170,3 @@ class Worker:
 
 def _short(url: str) -> str:
     return hashlib.sha256(url.encode()).hexdigest()[:16]
-

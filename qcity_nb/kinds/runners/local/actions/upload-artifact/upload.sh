@@ -11,7 +11,12 @@ if [ -e "$target" ]; then
 fi
 cd "$GITHUB_WORKSPACE"
 absolute() { case "$1" in "~"*) printf %s "$HOME${1#\~}" ;; /*) printf %s "$1" ;; *) printf %s "$PWD/$1" ;; esac; }
-expand() { local IFS=; found=($1); [ ${#found[@]} -gt 0 ] || { [ ! -e "$1" ] || found=("$1"); }; }
+expand() { # a name that exists as it stands, else what the pattern gives
+  local IFS=
+  if [ -e "$1" ]; then found=("$1"); return; fi
+  found=($1)
+  if [ "${found[*]-}" = "$1" ]; then found=(); fi
+}
 common="" files=()
 declare -A out=()
 include=() exclude=()
