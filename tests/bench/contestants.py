@@ -100,17 +100,18 @@ class Ours(Contestant):
     name = "qcity"
     notices_silence = True
 
-    def __init__(self, folder: Path, commands: Commands, *, silent_after: float | None = None) -> None:
+    def __init__(self, folder: Path, commands: Commands, *, silent_after: float | None = None, careful: frozenset[str] = frozenset()) -> None:
         super().__init__(folder, commands)
         self.store, _ = prepare(prepare_home(folder / "home"))
         self.engine = RealEngine(self.store)
-        self.silent_after = silent_after
+        self.silent_after, self.careful = silent_after, careful
 
     def start(self) -> None:
         """An engine; each service is asked for, without waiting for it."""
         self.main = self.engine.start()
         for name, argv in self.commands.items():
-            policy = {"burst": 100_000, "base": 0.0}  # the peers have no budget that would end the series
+            # the peers have no budget that would end a series of kills; what is meant to fail keeps its own
+            policy = {} if name in self.careful else {"burst": 100_000, "base": 0.0}
             self.engine.ask("runner.start", name, kind="command", options={"command": list(argv)}, policy=policy, silent_after=self.silent_after)
 
     def again(self) -> None:

@@ -69,6 +69,8 @@ def on_stage(kind: type[Contestant], count: int, *, scripts: dict[str, str] | No
     stage = Stage(folder)
     wanted = {f"s{number}": stage.command(f"s{number}") for number in range(count)}
     wanted |= {name: ["/nonexistent/agent"] if script == "bad" else stage.command(name, script) for name, script in (scripts or {}).items()}
+    if kind is Ours:
+        more["careful"] = frozenset(scripts or {})
     contestant = kind(folder / "contestant", wanted, **more)  # type: ignore[call-arg]  # only ours has options
     try:
         contestant.start()
@@ -207,10 +209,11 @@ def bring_back(contestant: Contestant, *, twice: bool) -> None:
     home, before = contestant.engine.home, contestant.engine.generation()
     kill(int(home.lock.read_text()))
     wait_for(lambda: not is_locked(home.lock))
-    both = [contestant.engine.spawn() for _ in range(2 if twice else 1)]
+    for _ in range(2 if twice else 1):
+        contestant.engine.spawn()
     wait_for(lambda: contestant.engine.generation() > before)
     pid = int(home.lock.read_text())
-    contestant.main = next(one for one in both if one.pid == pid)
+    contestant.main = next(one for one in contestant.engine.started if one.pid == pid)  # it may be one that was late for an earlier race
 
 
 def measure_commands(kind: type[Contestant], *, quick: bool) -> str:
@@ -307,7 +310,7 @@ def main() -> int:
             try:
                 found = measure(kind, quick=asked.quick)
             except Exception as error:  # noqa: BLE001  # a contestant that breaks is a result
-                found = f"broke: {error!s:.30}"
+                found = f"broke: {error!r:.40}"
             ours = ours or found
             print(f"{found + ('' if kind is Ours else ratio(ours, found)):>44}", end="", flush=True)
         print(flush=True)
