@@ -24,6 +24,7 @@ from .supervisor import Supervisor
 LOOK = timedelta(seconds=1)
 BEAT = timedelta(seconds=5)
 MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 BACKUP = timedelta(minutes=10)
 JUMP = timedelta(seconds=5)
 LOG_LIMIT = 8 << 20
@@ -61,6 +62,7 @@ class Engine:
         self._holder, self._host = holder, host
         self._due: dict[str, datetime] = {}
         self._drift = timedelta(0)
+        self._rolled: datetime | None = None
         self.fenced = False
 
     @property
@@ -160,10 +162,11 @@ class Engine:
         bound(context.home.log, limit=LOG_LIMIT)
 
         def write(connection: Connection) -> None:
-            history.roll_up(connection, now=wall)
+            history.roll_up(connection, now=wall, since=self._rolled)
             intents.forget(connection, context.store.place, before=wall - KEPT_INTENTS)
 
-        context.record(write)
+        if context.record(write):
+            self._rolled = wall - HOUR  # a beat may still come for the minute before; a clock may be set back a little
 
     def _back_up(self) -> None:
         try:

@@ -66,7 +66,11 @@ def ask(
     row = commands.insert().values(
         place=place, key=key, at=at, actor=actor(), verb=verb, subject=subject, args=dict(args or {}), status="new"
     )
-    return int(connection.execute(row.returning(commands.c.id)).scalar_one())
+    try:
+        with connection.begin_nested():
+            return int(connection.execute(row.returning(commands.c.id)).scalar_one())
+    except sa.exc.IntegrityError:  # somebody else put it at the same moment
+        return int(connection.execute(sa.select(commands.c.id).where(commands.c.key == key)).scalar_one())
 
 
 def get(connection: Connection, id_: int) -> Command:

@@ -41,7 +41,7 @@ class Store:
 
     def __init__(self, home: Home, url: str | None = None) -> None:
         self.home = home
-        self.url = make_url(url) if url else URL.create("sqlite", database=str(home.store))
+        self.url = _address(url) if url else URL.create("sqlite", database=str(home.store))
         self.place = place_of(home)
         self.embedded = self.url.get_backend_name() == "sqlite"
         self._engine = _connectable(self.url)
@@ -146,14 +146,21 @@ def prepare(home: Home, url: str | None = None) -> tuple[Store, str]:
     return store, said
 
 
+def _address(url: str) -> URL:
+    try:
+        return make_url(url)
+    except sa.exc.ArgumentError:
+        raise StoreError("QCITY_STORE is not a database address", "it looks like postgresql+psycopg://user@host/name") from None
+
+
 def _connectable(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
         try:
             return sa.create_engine(url, pool_pre_ping=True, pool_size=2)
         except ModuleNotFoundError as error:
             raise MissingTool(f"the store's driver is not installed ({error.name})", 'pip install "qcity-nb[postgres]"') from None
-        except sa.exc.ArgumentError:
-            raise StoreError("QCITY_STORE is not a database address", "it looks like postgresql+psycopg://user@host/name") from None
+        except sa.exc.NoSuchModuleError:
+            raise StoreError(f'QCITY_STORE names the driver "{url.drivername}", which nobody knows', "it looks like postgresql+psycopg://user@host/name") from None
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")
@@ -209,7 +216,7 @@ def mount_of(path: Path) -> tuple[str, str]:
     best = ("", "")
     for line in lines:
         left, _, right = line.partition(" - ")
-        where = left.split()[4].encode().decode("unicode_escape")
+        where = left.split()[4].encode().decode("unicode_escape").encode("latin-1").decode("utf-8", "replace")  # only blanks are escaped
         if path.is_relative_to(where) and len(where) >= len(best[1]):
             best = (right.split()[0], where)
     return best

@@ -57,11 +57,16 @@ def beat(connection: Connection, rows: Iterable[tuple[int, bool, int]], *, at: d
     connection.execute(beats.insert(), values)
 
 
-def roll_up(connection: Connection, *, now: datetime) -> None:
-    """Sum raw beats into minutes and minutes into hours, and forget what is older than a day and a month."""
+def roll_up(connection: Connection, *, now: datetime, since: datetime | None = None) -> None:
+    """Sum raw beats into minutes and hours, and forget raw ones after a day and minutes after a month.
+
+    Args:
+        since: when this was done last; None looks for it, which takes longer.
+    """
     moment = int(now.timestamp())
-    for span, reach in ((60, 7200), (3600, 10800)):
-        begin, end = (moment - reach) // span * span, moment // span * span
+    for span in (60, 3600):
+        last = int(since.timestamp()) if since is not None else _last_rolled(connection, span)
+        begin, end = min(last, moment) // span * span, moment // span * span
         width: sa.ColumnElement[int] = sa.literal_column(str(span))  # not a parameter: PostgreSQL would not see that GROUP BY means the same
         slot = beats.c.at - beats.c.at % width
         source = (
@@ -73,6 +78,14 @@ def roll_up(connection: Connection, *, now: datetime) -> None:
         connection.execute(rollups.insert().from_select(["span", "service", "at", "beats", "up", "busy"], source))
     connection.execute(beats.delete().where(beats.c.at < moment - RAW_FOR.total_seconds()))
     connection.execute(rollups.delete().where(rollups.c.span == 60, rollups.c.at < moment - MINUTES_FOR.total_seconds()))
+
+
+def _last_rolled(connection: Connection, span: int) -> int:
+    """Until where beats were summed: the begin of the last sum, else of the first beat."""
+    last = connection.execute(sa.select(sa.func.max(rollups.c.at)).where(rollups.c.span == span)).scalar()
+    if last is None:
+        last = connection.execute(sa.select(sa.func.min(beats.c.at))).scalar()
+    return int(last or 0)
 
 
 def spans(connection: Connection, place: str, *, since: datetime, span: int) -> list[Span]:
