@@ -18,8 +18,7 @@ from ..decide.health import EngineState
 from ..decide.wording import line, sentence, size
 from ..errors import QCityError
 from ..model.home import Home
-from ..store.database import VERSION, Store, refuse_remote
-from ..store.database import mount_of
+from ..store.database import VERSION, Store, mount_of, refuse_remote
 from .view import look
 
 LOW_DISK = 1 << 30

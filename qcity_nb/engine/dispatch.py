@@ -55,8 +55,8 @@ class Dispatcher:
             if not context.record(write):
                 context.services.update(before)  # nothing was read: it will be read again
                 continue
-            row = context.services[name]
-            self._supervisor.apply(name, supervise.proved(row.state, row.spec, context.clock.now()))  # whoever speaks, lives
+            heard = context.services[name]
+            self._supervisor.apply(name, supervise.proved(heard.state, heard.spec, context.clock.now()))  # whoever speaks, lives
             if any(isinstance(fact, (BuildFound, JobEnded)) for fact in facts):
                 context.work_changed = True
                 self._count(name)

@@ -142,7 +142,11 @@ def prepare(home: Home, url: str | None = None) -> tuple[Store, str]:
         if url is None and (damage := _damage(home.store)):
             said = _restore(home, damage)
         store = Store(home, url)
-        _migrate(store)
+        try:
+            _migrate(store)
+        except BaseException:
+            store.close()
+            raise
     return store, said
 
 
@@ -160,7 +164,8 @@ def _connectable(url: URL) -> Engine:
         except ModuleNotFoundError as error:
             raise MissingTool(f"the store's driver is not installed ({error.name})", 'pip install "qcity-nb[postgres]"') from None
         except sa.exc.NoSuchModuleError:
-            raise StoreError(f'QCITY_STORE names the driver "{url.drivername}", which nobody knows', "it looks like postgresql+psycopg://user@host/name") from None
+            todo = "it looks like postgresql+psycopg://user@host/name"
+            raise StoreError(f'QCITY_STORE names the driver "{url.drivername}", which nobody knows', todo) from None
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")

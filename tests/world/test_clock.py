@@ -9,7 +9,10 @@ import pytest
 from qcity_nb.store import history, services
 
 
-@pytest.mark.parametrize(("how", "seconds", "said"), [("jump", -3600, "set back by 3600 s"), ("jump", 3600, "set forward"), ("sleep", 28_800, "slept")])
+MOVES = [("jump", -3600, "set back by 3600 s"), ("jump", 3600, "set forward"), ("sleep", 28_800, "slept")]
+
+
+@pytest.mark.parametrize(("how", "seconds", "said"), MOVES)
 def test_no_runner_is_touched_when_only_the_clock_moved(make, begin, how, seconds, said):
     with make(3, runners={"alpha": "local", "agent": "command"}) as world:
         begin(world)
