@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Workflow files, good and bad: what they ask for, and the one sentence for whatever is wrong."""
 
 from __future__ import annotations

@@ -1,6 +1,10 @@
-"""`.gitlab-ci.yml`: which jobs it has, and why they are not run where gitlab-ci-local is missing. Never a green job that did not run."""
+"""`.gitlab-ci.yml`: which jobs it has, and why they are not run. Never a green job that did not run."""
 
 from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
 
 import yaml
 
@@ -12,6 +16,7 @@ from .repository import Commit
 FILE = ".gitlab-ci.yml"
 EXECUTOR = "gitlab-ci-local"
 MISSING = "not run: gitlab-ci-local is not installed (npm install -g gitlab-ci-local)"
+UNUSED = "not run: gitlab-ci-local is installed and this runner cannot drive it yet"
 _KEYWORDS = frozenset(
     (
         "default",
@@ -38,12 +43,11 @@ def build(setting: Setting, sha: str, ref: str, commit: Commit) -> BuildPlan:
         names = job_names(setting.repository.blob(sha, FILE).decode("utf-8", "replace"))
     except nodes.Fault as fault:
         return _with(plan, problem=f"{FILE}:{fault.line}: {fault.what}" if fault.line else f"{FILE} {fault.what}")
-    return _with(plan, jobs=tuple(JobPlan(key=name, name=name, refusal=MISSING) for name in names))
+    refusal = UNUSED if shutil.which(os.environ.get("QCITY_GITLAB_CI_LOCAL", "gitlab-ci-local")) else MISSING
+    return _with(plan, jobs=tuple(JobPlan(key=name, name=name, refusal=refusal) for name in names))
 
 
 def _with(plan: BuildPlan, *, jobs: tuple[JobPlan, ...] = (), problem: str = "") -> BuildPlan:
-    from dataclasses import replace
-
     return replace(plan, jobs=jobs, problem=problem)
 
 
