@@ -50,7 +50,7 @@ class Host:
         lock = try_lock(store.home.lock)
         if lock is None:
             raise EngineError(f"another engine of {store.home.root} is alive", "qcity engine status says which", permanent=False)
-        self._lock, self._store = lock, store
+        self._lock, self._store, self._alone = lock, store, host == "process"
         self._bell = Doorbell(store.home.doorbell)
         self._processes = LinuxProcesses(store.home, store.place, subreaper=subreaper)
         self._clock = SystemClock()
@@ -84,6 +84,8 @@ class Host:
         """Let go of everything; services go on running."""
         self.engine.stop()
         self._bell.close()
+        if self._alone:
+            self._store.close()  # before the lock: whoever waits for it may take the home away
         os.close(self._lock)
 
     def _wait(self, seconds: float) -> None:
