@@ -126,7 +126,7 @@ class Ours(Contestant):
         """The engine, its fork server and the services' keepers."""
         services = {pid for pid in (self.engine.row(name).pid for name in self.commands) if pid}
         assert self.main is not None
-        return [pid for pid in [*tree(self.main.pid), *self.keepers()] if pid not in services]
+        return sorted({*tree(self.main.pid), *self.keepers()} - services)
 
     def keepers(self) -> set[int]:
         """The parents of the services."""
