@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import os
+import time
 from pathlib import Path
 
 from ...errors import Refused
@@ -14,6 +15,7 @@ from ...ports import SandboxKind
 from .. import load
 
 ORDER = ("bubblewrap", "ownuid", "bare")
+PATIENCE = 2.0  # seconds for killed processes to be gone from their control group
 CGROUPS = ("/sys/fs/cgroup/memory", "/sys/fs/cgroup")
 
 
@@ -60,6 +62,17 @@ def release(work: Path) -> bool:
         with contextlib.suppress(OSError):
             for pid in (folder / "cgroup.procs").read_text().split():
                 os.kill(int(pid), 9)
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+        _remove(folder)
     return short
+
+
+def _remove(folder: Path) -> None:
+    """Remove a control group; what was killed in it a moment ago may still hold it for some milliseconds."""
+    deadline = time.monotonic() + PATIENCE
+    while folder.is_dir():
+        try:
+            folder.rmdir()
+        except OSError:
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.005)

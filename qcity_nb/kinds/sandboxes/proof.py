@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ...model.service import Sandbox
 from ...ports import Cage, SandboxKind
+from . import release
 
 # Each line prints one word for something that must not be possible. The shell's own redirections are tried, so that no tool has to be there.
 ATTACK = r"""
@@ -55,6 +56,7 @@ def prove(kind: SandboxKind, claim: Sandbox, label: str) -> tuple[Sandbox, str]:
         except (OSError, subprocess.SubprocessError) as error:
             return Sandbox.NONE, f"{label} does not start here: {error}"
         finally:
+            release(folder / "work")
             shutil.rmtree(folder, ignore_errors=True)
     if isinstance(succeeded, str):
         return Sandbox.NONE, f"{label} does not work here: {succeeded}"

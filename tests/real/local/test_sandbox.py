@@ -9,12 +9,14 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from qcity_nb.errors import Refused
 from qcity_nb.kinds import sandboxes
+from qcity_nb.kinds.sandboxes import bubblewrap, proof
 from qcity_nb.model.service import Sandbox
 from qcity_nb.model.work import Outcome
 
@@ -110,9 +112,23 @@ def test_bombs_hit_their_limits(once) -> None:
     assert "memory held" in log or "memory limit" in end.reason, log
     assert "started 400" not in log
     assert "held" in log.split("step 2")[-1], log
-    assert not Path("/sys/fs/cgroup/memory").is_dir() or not list(
-        Path("/sys/fs/cgroup/memory").glob(f"{sandboxes.cgroup_name(driver.home.root / 'work/runner' / end.token.replace('.', '_'))}")
-    )
+    assert not groups(driver.home.root / "work/runner" / end.token.replace(".", "_"))
+
+
+def groups(work: Path) -> list[Path]:
+    """The control groups of a work folder."""
+    return [group for root in sandboxes.CGROUPS if (group := Path(root) / sandboxes.cgroup_name(work)).exists()]
+
+
+def test_proving_leaves_nothing_behind(monkeypatch) -> None:
+    made: list[Path] = []
+    real = tempfile.mkdtemp
+    # Only listens in: the folder is really made.
+    monkeypatch.setattr(proof.tempfile, "mkdtemp", lambda prefix: made.append(Path(real(prefix=prefix))) or str(made[-1]))
+    assert proof.prove(bubblewrap.KIND, Sandbox.FULL, "bubblewrap") == (Sandbox.FULL, "")
+    assert len(made) == 1
+    assert not made[0].exists()
+    assert not groups(made[0] / "work")
 
 
 def test_full_is_refused_where_it_is_not_there(monkeypatch) -> None:
