@@ -23,7 +23,7 @@ PLANTED = {
 
 def _lint(folder: Path) -> subprocess.CompletedProcess[str]:
     program = "from importlinter.cli import lint_imports_command; lint_imports_command()"
-    command = [sys.executable, "-c", program, "--no-cache", "--no-logo", "--config", str(folder / "pyproject.toml")]
+    command = [sys.executable, "-c", program, "--no-cache", "--config", str(folder / "pyproject.toml")]
     return subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True, text=True, check=False)
 
 
