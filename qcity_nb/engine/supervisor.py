@@ -21,6 +21,8 @@ from .context import Context, Sign, settle_stamp
 
 STABLE = timedelta(seconds=1)
 """A service that has no beats counts as well after being alive for this long."""
+OURS = frozenset({"QCITY_STORE"})
+"""What the engine knows and no service has to: an address may hold a password."""
 BEAT_LIMIT = timedelta(seconds=15)
 """Silence of a kind that beats, when its service does not say otherwise."""
 
@@ -225,6 +227,7 @@ class Supervisor:
         except Exception as error:  # a kind's own fault must not harm the services of others
             traceback.print_exc()
             raise EngineError(f"the kind {row.spec.kind} failed: {error!r}", f"{context.home.log} has the details") from error
+        launch = replace(launch, env={name: value for name, value in launch.env.items() if name not in OURS})
         if kind.takes_jobs:
             with context.store.read() as connection:
                 heads = work.heads(connection, context.store.place, name)

@@ -185,3 +185,12 @@ def test_kills_of_the_engine_at_random_moments_double_and_lose_nothing(store: St
         assert not Path(f"{path}.DOUBLE").exists(), f"two at once (seed {seed})"
         assert sum(map(alive, births)) == 1, f"lost or doubled (seed {seed})"
         assert len(births) > 1, "the faults did happen"
+
+
+def test_no_service_is_told_where_the_store_is(engine: RealEngine, store_url: str | None) -> None:
+    """The address may hold a password."""
+    row = engine.run("agent", "sleep", "1000")
+    environ = Path(f"/proc/{row.pid}/environ").read_bytes()
+    assert b"QCITY_SERVICE=" in environ
+    assert b"QCITY_STORE" not in environ
+    assert store_url is None or store_url.encode() not in environ
