@@ -55,13 +55,13 @@ def begin() -> Callable[[World], None]:
 
 @pytest.fixture
 def live(begin) -> Callable[..., None]:
-    """One life: mischief at intervals of a blink to half a day, then calm, and everything must hold."""
+    """One life: mischief at intervals of a blink to ten days, then calm, and everything must hold."""
 
     def act(world: World, *, events: int = 40) -> None:
         begin(world)
         for _ in range(events):
             mischief.act(world)
-            world.live_until(world.clock.now() + stretch(world.random))
+            world.live_until(world.clock.now() + stretch(world.random, longest=864_000))
             hold(world, SAFETY)
         end(world)
 
