@@ -27,7 +27,7 @@ def test_months_of_life(request, make, live):
             killed += len(world.machine.fuse.struck)
         seed += 1
     print(f"{seed} lives, {lived.days} days, {killed} engines killed between two acts, {time.monotonic() - begun:.1f} s")
-    assert lived > timedelta(days=30)
+    assert lived > timedelta(days=10)
     assert killed
 
 
