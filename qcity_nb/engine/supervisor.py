@@ -21,9 +21,11 @@ from .context import Context, Sign, settle_stamp
 
 STABLE = timedelta(seconds=1)
 """A service that has no beats counts as well after being alive for this long."""
+BLINK = timedelta(seconds=5)
+"""An engine that has not looked for so long (a machine under load) begins anew."""
 OURS = frozenset({"QCITY_STORE"})
 """What the engine knows and no service has to: an address may hold a password."""
-BEAT_LIMIT = timedelta(seconds=15)
+BEAT_LIMIT = timedelta(seconds=10)
 """Silence of a kind that beats, when its service does not say otherwise."""
 
 
@@ -36,6 +38,7 @@ class Supervisor:
 
     def __init__(self, context: Context) -> None:
         self._c = context
+        self._looked: datetime | None = None
 
     def take_over(self) -> None:
         """Look at every service of this place: adopt what lives, see how the rest ended."""
@@ -118,6 +121,9 @@ class Supervisor:
     def look(self) -> None:
         """Look for signs of life, and for the lack of them."""
         context, now = self._c, self._c.clock.now()
+        if self._looked is not None and now - self._looked > BLINK:
+            context.signs.clear()  # it was the engine that did not look: nobody's silence is counted from before
+        self._looked = now
         for name, row in list(context.services.items()):
             if row.state.phase not in (Phase.STARTING, Phase.RUNNING):
                 continue
