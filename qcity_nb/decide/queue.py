@@ -13,6 +13,7 @@ from ..model.wire import Needed
 from ..model.work import Build, Job, Outcome, Status
 
 LIVE = (Status.ASSIGNED, Status.RUNNING)
+FAILED = (Outcome.FAILURE, Outcome.TIMED_OUT, Outcome.LOST)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,9 +116,14 @@ def step(builds: Sequence[Build], jobs: Sequence[Job], runners: Mapping[str, Run
 
 def outcome_of(jobs: Sequence[Job]) -> Outcome:
     """A build's outcome: the worst of its jobs'; work that was left out never makes a build green."""
-    seen = {job.outcome for job in jobs}
+    seen = {Outcome.SUCCESS if forgiven(job) else job.outcome for job in jobs}
     worst = (Outcome.FAILURE, Outcome.TIMED_OUT, Outcome.LOST, Outcome.CANCELLED, Outcome.NOT_RUN, Outcome.SUCCESS)
     return next((one for one in worst if one in seen), Outcome.SKIPPED if seen else Outcome.SUCCESS)
+
+
+def forgiven(job: Job) -> bool:
+    """Whether a job failed and its file allows it to. A runner that died under it is not the job's failure, and is never forgiven."""
+    return job.plan.allow_failure and job.outcome in (Outcome.FAILURE, Outcome.TIMED_OUT)
 
 
 def ancestors(job: Job, mine: Sequence[Job]) -> dict[str, Needed]:
@@ -140,9 +146,9 @@ def _next(build: Build, job: Job, mine: Sequence[Job], runner: RunnerView | None
     if any(one.status is not Status.DONE for one in needed):
         return []
     before = ancestors(job, mine)
-    short = next((key for key in job.plan.needs if key in before and before[key].outcome is not Outcome.SUCCESS), None)
-    if job.plan.unconditional and short is not None:
-        return [Skip(job=job.id, why=f'it needs "{short}", which ended: {before[short].outcome.value.replace("_", " ")}')]
+    unwanted = _unwanted(job, before)
+    if unwanted:
+        return [Skip(job=job.id, why=unwanted)]
     if job.plan.dynamic:
         return [Expand(job=job.id, outputs={key: need.outputs for key, need in before.items()})]
     ready = [Ready(job=job.id)] if job.status is Status.WAITING else []
@@ -163,13 +169,27 @@ def _next(build: Build, job: Job, mine: Sequence[Job], runner: RunnerView | None
     return [*ready, Assign(job=job.id, runner=runner.name, needs=before)]
 
 
+def _unwanted(job: Job, before: Mapping[str, Needed]) -> str:
+    """Why a job is skipped, now that all it needs is over; empty when it is not, or when its executor has to be asked."""
+    ends = [(key, before[key].outcome) for key in job.plan.needs if key in before]
+    if job.plan.condition == "on_failure":
+        return "" if any(outcome in FAILED for _, outcome in ends) else "it runs only if something before it failed"
+    fine = (Outcome.SUCCESS, Outcome.SKIPPED) if job.plan.condition == "no_failure" else (Outcome.SUCCESS,)
+    if job.plan.unconditional or job.plan.condition:
+        for key, outcome in ends:
+            if outcome not in fine:
+                return f'it needs "{key}", which ended: {outcome.value.replace("_", " ")}'
+    return ""
+
+
 def _running_on(runner: str, jobs: Sequence[Job]) -> int:
     return sum(job.runner == runner and job.status in LIVE for job in jobs)
 
 
 def _failed_fast(mine: Sequence[Job]) -> dict[int, str]:
     """Legs whose sibling failed while their matrix asks to fail fast."""
-    failed = {job.plan.key: job.plan.name for job in mine if job.plan.fail_fast and job.outcome in (Outcome.FAILURE, Outcome.TIMED_OUT)}
+    bad = [job for job in mine if job.outcome in (Outcome.FAILURE, Outcome.TIMED_OUT) and not forgiven(job)]
+    failed = {job.plan.key: job.plan.name for job in bad if job.plan.fail_fast}
     return {job.id: f"{failed[job.plan.key]} failed, and the matrix asks to fail fast" for job in mine if job.plan.key in failed and job.plan.leg}
 
 

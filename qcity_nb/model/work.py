@@ -85,6 +85,9 @@ class JobPlan:
     group: str = ""
     cancel_in_progress: bool = False
     unconditional: bool = False  # it has no condition of its own: unless all its needs succeeded it is skipped, and nobody has to be asked
+    condition: str = ""  # "on_failure": only if something it needs failed; "no_failure": unless it did, and what was skipped does not count
+    allow_failure: bool = False  # its failure stops nothing that needs it and does not make the build red
+    retries: int = 0  # how often a failed run of it is tried again before that counts
     dynamic: str = ""  # a matrix that only the outputs of its needs can tell
     refusal: str = ""
 

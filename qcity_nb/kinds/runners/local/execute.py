@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from ....decide.actlog import ActLog
 from ....decide.nodes import Fault
 from ....errors import QCityError
 from ....io.cage import descendants
 from ....model.wire import Fact, JobBegan, JobEnded, JobMoved, RunJob
 from ....model.work import Outcome
 from ...sandboxes import release
+from . import gitlab, gitlab_job
 from .joblog import JobLog
-from .prepare import Prepared, Setting, folder_of, prepare, remove
+from .prepare import JobReader, Prepared, Setting, folder_of, prepare, remove
 from .repository import GitError
 from .transfer import take_artifacts, take_caches
 
@@ -87,48 +87,50 @@ class Attempt:
         self.done()
 
     def _attempt(self, folder: Path, log: JobLog) -> JobEnded:
-        prepared = prepare(self.order, self.setting, uid=self.uid)
-        act = ActLog(job=self.order.plan.key, observer=prepared.isolated.observer, steps=prepared.isolated.steps)
+        make = gitlab_job.prepare if self.order.executor == gitlab.EXECUTOR else prepare
+        prepared = make(self.order, self.setting, uid=self.uid)
+        said = prepared.log
         log.write(
             [f"{self.order.plan.name} of {self.order.workflow} at {self.order.sha[:12]} ({self.order.ref}), sandbox {self.setting.level.value}"]
         )
-        code = self._act(prepared, act, log)
+        code = self._drive(prepared, log)
         short_of_memory = release(folder)
         artifacts, problems = take_artifacts(folder, self.setting.home.artifacts / str(self.order.build), home=self.setting.home.root)
-        if act.outcome is Outcome.SUCCESS:
+        if said.outcome is Outcome.SUCCESS:
             problems += take_caches(folder, self.setting.cache)
         log.write([f"warning: {one}" for one in problems])
-        outcome, reason = self._judge(act, code, short_of_memory=short_of_memory)
+        outcome, reason = self._judge(said, code, short_of_memory=short_of_memory)
         log.write([f"{outcome.value}" + (f": {reason}" if reason else "")])
         return JobEnded(
             token=self.order.token,
             at=now(),
             outcome=outcome,
             reason=reason,
-            steps=act.steps,
-            annotations=tuple(act.annotations),
-            outputs=act.outputs,
+            steps=said.steps,
+            annotations=tuple(said.annotations),
+            outputs=dict(said.outputs),
             artifacts=tuple(artifacts),
-            leftovers=act.leftovers,
+            leftovers=said.leftovers,
         )
 
-    def _judge(self, act: ActLog, code: int, *, short_of_memory: bool) -> tuple[Outcome, str]:
+    def _judge(self, said: JobReader, code: int, *, short_of_memory: bool) -> tuple[Outcome, str]:
         if self.ending:
-            act.close(self.ending.outcome)
+            said.close(self.ending.outcome)
             return self.ending.outcome, self.ending.reason
-        if act.outcome is None:
-            cut = act.close(Outcome.FAILURE)
-            reason = f"it was cut off in {cut}: act ended with exit code {code}" if cut else act.reason() or f"act ended with exit code {code}"
-        elif act.outcome is not Outcome.FAILURE:
-            return act.outcome, ""
+        name = self.order.executor
+        if said.outcome is None:
+            cut = said.close(Outcome.FAILURE)
+            reason = f"it was cut off in {cut}: {name} ended with exit code {code}" if cut else said.reason() or f"{name} ended with exit code {code}"
+        elif said.outcome is not Outcome.FAILURE:
+            return said.outcome, ""
         else:
-            reason = act.reason() or f"act ended with exit code {code} and did not say why"
+            reason = said.reason() or f"{name} ended with exit code {code} and did not say why"
         memory = self.setting.options.limits.memory
         if short_of_memory and memory:
             reason += f"; the memory limit of {memory / (1 << 20):.0f} MiB was reached"
         return Outcome.FAILURE, reason
 
-    def _act(self, prepared: Prepared, act: ActLog, log: JobLog) -> int:
+    def _drive(self, prepared: Prepared, log: JobLog) -> int:
         process = subprocess.Popen(
             prepared.argv,
             env=prepared.env,
@@ -139,15 +141,15 @@ class Attempt:
             start_new_session=True,
         )
         assert process.stdout is not None
-        watch = _Watch(self, process)
-        moved, told = 0.0, (0, act.steps)
+        said, watch = prepared.log, _Watch(self, process, prepared.interrupts)
+        moved, told = 0.0, (0, said.steps)
         try:
             for lines in _lines(process.stdout.fileno(), watch.look):
                 for line in lines:
-                    log.write(act.feed(line))
-                if time.monotonic() - moved >= TICK and told != (len(act.annotations), act.steps):
-                    moved, told = time.monotonic(), (len(act.annotations), act.steps)
-                    self.report(JobMoved(token=self.order.token, steps=act.steps, annotations=tuple(act.annotations)))
+                    log.write(said.feed(line))
+                if time.monotonic() - moved >= TICK and told != (len(said.annotations), said.steps):
+                    moved, told = time.monotonic(), (len(said.annotations), said.steps)
+                    self.report(JobMoved(token=self.order.token, steps=said.steps, annotations=tuple(said.annotations)))
         finally:
             if process.poll() is None and watch.killed:
                 process.kill()
@@ -158,8 +160,8 @@ class Attempt:
 class _Watch:
     """Looks at the clock and at the wish to end while a job runs: first act is interrupted, then everything is killed."""
 
-    def __init__(self, attempt: Attempt, process: subprocess.Popen[bytes]) -> None:
-        self.attempt, self.process = attempt, process
+    def __init__(self, attempt: Attempt, process: subprocess.Popen[bytes], program: str) -> None:
+        self.attempt, self.process, self.program = attempt, process, program
         self.deadline = time.monotonic() + attempt.order.plan.timeout.total_seconds()
         self.kill_at = 0.0
         self.killed = False
@@ -174,7 +176,7 @@ class _Watch:
             return
         if not self.kill_at:
             # Before act is there nothing of the job has run, so that there are no `always()` steps to wait for.
-            self.kill_at = now + self.attempt.grace if interrupt(self.process.pid) else now
+            self.kill_at = now + self.attempt.grace if self.program and interrupt(self.process.pid, self.program) else now
         if now >= self.kill_at:
             self.killed = True
             self._kill()
@@ -188,14 +190,14 @@ class _Watch:
             self.process.kill()
 
 
-def interrupt(pid: int) -> bool:
-    """Interrupt the act that runs below `pid`; whether one was found. The sandbox itself must not get the signal: it would take act along."""
+def interrupt(pid: int, program: str = "act") -> bool:
+    """Interrupt the `program` that runs below `pid`; whether one was found. The sandbox itself must not get the signal: it would take it along."""
     for one in descendants(pid):
         try:
             name = Path(f"/proc/{one}/comm").read_text().strip()
         except OSError:
             continue
-        if name.removeprefix(".").startswith("act"):
+        if name.removeprefix(".").startswith(program):
             return _signal(one, signal.SIGINT)
     return False
 

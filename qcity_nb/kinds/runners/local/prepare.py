@@ -7,17 +7,20 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import yaml
 
 from ....decide import isolate, nodes
+from ....decide.actlog import ActLog
 from ....errors import MissingTool
 from ....model.home import Home
 from ....model.service import Sandbox
 from ....model.wire import RunJob
+from ....model.work import Annotation, Outcome, Step
 from ....ports import Cage, SandboxKind
 from ...sandboxes.toolchains import visible
 from . import actions
@@ -74,7 +77,36 @@ class Prepared:
     folder: Path
     argv: tuple[str, ...]
     env: dict[str, str]
-    isolated: isolate.Isolated
+    log: JobReader
+    interrupts: str = ""  # the program that gets the chance to end in order; none knows how
+
+
+class JobReader(Protocol):
+    """What understands the lines that an executor prints."""
+
+    annotations: list[Annotation]
+    leftovers: int
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        """The job's outputs so far."""
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the job ended, as far as it is known."""
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps so far."""
+
+    def feed(self, line: str) -> list[str]:
+        """Take one line in; what it adds to the log."""
+
+    def close(self, outcome: Outcome) -> str:
+        """Nothing more will come; the step that was cut off, in words."""
+
+    def reason(self) -> str:
+        """Why it failed."""
 
 
 def act_program() -> Path:
@@ -112,12 +144,12 @@ def prepare(order: RunJob, setting: Setting, *, uid: int | None) -> Prepared:
     act = reachable(act_program(), setting)
     cage = Cage(
         work=folder,
-        readable=_outermost([*shown, *tools, act, *([setting.repository.objects] if shared else [])]),
+        readable=outermost([*shown, *tools, act, *([setting.repository.objects] if shared else [])]),
         hidden=(setting.home.root, Path.home()),
         network=setting.options.network,
         uid=uid,
         limits=setting.options.limits,
-        env={**_env(order, setting, folder, path_value), "QCITY_ARTIFACTS": str(shown[0]), "QCITY_CACHE": str(shown[1])},
+        env={**environment(order, setting, folder, path_value), "QCITY_ARTIFACTS": str(shown[0]), "QCITY_CACHE": str(shown[1])},
     )
     argv = [str(act), "push", "--json", "-C", str(checkout), "-W", str(workflow), "-e", str(event), "-a", author or "nobody"]
     argv += ["-P", f"{isolate.LABEL}=-self-hosted", "--no-cache-server", "--action-offline-mode", "--remote-name", "qcity"]
@@ -134,7 +166,8 @@ def prepare(order: RunJob, setting: Setting, *, uid: int | None) -> Prepared:
     ]
     if uid is not None:
         give(folder, uid)
-    return Prepared(folder=folder, argv=setting.sandbox.wrap(argv, cage=cage), env=dict(cage.env), isolated=isolated)
+    reader = ActLog(job=order.plan.key, observer=isolated.observer, steps=isolated.steps)
+    return Prepared(folder=folder, argv=setting.sandbox.wrap(argv, cage=cage), env=dict(cage.env), log=reader, interrupts="act")
 
 
 def _shown(order: RunJob, setting: Setting, own: Path) -> list[Path]:
@@ -187,7 +220,8 @@ def _event(order: RunJob, repository: Repository) -> dict[str, object]:
     }
 
 
-def _env(order: RunJob, setting: Setting, folder: Path, path: str) -> dict[str, str]:
+def environment(order: RunJob, setting: Setting, folder: Path, path: str) -> dict[str, str]:
+    """The whole environment of a job."""
     inside = setting.level is Sandbox.FULL
     return {
         **job_env(setting.options.env),
@@ -249,7 +283,7 @@ def _every_uses(root: yaml.Node) -> Iterator[str]:
             queue.append(value)
 
 
-def _outermost(paths: list[Path]) -> tuple[Path, ...]:
+def outermost(paths: list[Path]) -> tuple[Path, ...]:
     """The paths without those that lie inside of another one."""
     kept: list[Path] = []
     for path in sorted({one for one in paths if one.exists()}, key=lambda one: len(one.parts)):
