@@ -160,10 +160,8 @@ def silent(state: ServiceState, now: datetime, *, quiet: timedelta, working: boo
         return replace(state, suspicions=1), ()
     why = f"alive but silent for {quiet.total_seconds():.0f} s, seen twice"
     after = move(state, "silent", now, suspicions=0, repairing=True, reason=why)
-    return after, (
-        Alarm(service=state.name, title=f"{state.name} went silent", cause=why),
-        End(service=state.name, reason=why),
-    )
+    alarm = () if state.incident else (Alarm(service=state.name, title=f"{state.name} went silent", cause=why),)
+    return after, (*alarm, End(service=state.name, reason=why))
 
 
 def exited(state: ServiceState, spec: ServiceSpec, now: datetime, how: Exit) -> Decision:

@@ -20,10 +20,10 @@ BALLAST = 8 << 20
 
 @dataclass
 class Sign:
-    """The last sign of life of a service: what it was, when it was seen, when it was last asked for (steady clock)."""
+    """The last sign of life of a service, and for how long it has been looked at without another one."""
 
     value: int
-    seen: datetime
+    quiet: timedelta = timedelta(0)
 
 
 @dataclass
@@ -41,6 +41,8 @@ class Context:
     signs: dict[str, Sign] = field(default_factory=dict)
     work_changed: bool = True
     unsaved: set[str] = field(default_factory=set)
+    unread: dict[tuple[str, int], int] = field(default_factory=dict)  # facts that a store that was away could not take: how far they were read
+    heads: dict[str, dict[str, str]] = field(default_factory=dict)  # the newest commits known, per runner and ref
     note: str = ""
     stopping: bool = False
     stop_services: bool = False

@@ -46,9 +46,10 @@ class Dispatcher:
             if offset == row.offset:
                 continue
 
-            def write(connection: Connection, name: str = name, facts: Sequence[Fact] = facts, offset: int = offset) -> None:
+            def write(connection: Connection, row: rows.ServiceRow = row, facts: Sequence[Fact] = facts, offset: int = offset) -> None:
+                name = row.name
                 for fact in facts:
-                    self._take(connection, name, fact)
+                    self._take(connection, name, row.state.incarnation, fact)
                 context.services[name] = rows.note(connection, context.services[name], offset=offset)
 
             before = dict(context.services)
@@ -60,6 +61,28 @@ class Dispatcher:
             if any(isinstance(fact, (BuildFound, JobEnded)) for fact in facts):
                 context.work_changed = True
                 self._count(name)
+        self._hear_the_dead()
+
+    def keep_unread(self, name: str) -> None:
+        """An incarnation ended and the store could not take what it said: remember to read it later."""
+        row = self._c.services.get(name)
+        if row is not None and self._c.wire.receive(name, row.state.incarnation, row.offset)[1] != row.offset:
+            self._c.unread[name, row.state.incarnation] = row.offset
+
+    def _hear_the_dead(self) -> None:
+        context = self._c
+        for (name, incarnation), offset in list(context.unread.items()):
+            facts, _ = context.wire.receive(name, incarnation, offset)
+
+            def write(connection: Connection, name: str = name, incarnation: int = incarnation, facts: Sequence[Fact] = facts) -> None:
+                for fact in facts:
+                    if name in context.services:
+                        self._take(connection, name, incarnation, fact)
+
+            if not context.record(write):
+                return
+            del context.unread[name, incarnation]
+            context.work_changed = True
 
     def lose(self, ended: Ended) -> list[int]:
         """A runner's incarnation is gone: what it had is queued again, once; after that it is lost. Returns the jobs' ids."""
@@ -207,7 +230,7 @@ class Dispatcher:
             plan = replace(plan, timeout=row.spec.job_timeout)
         return order_of(replace(job, token=token, plan=plan), builds[job.build].plan, dict(intent.needs))
 
-    def _take(self, connection: Connection, name: str, fact: Fact) -> None:
+    def _take(self, connection: Connection, name: str, incarnation: int, fact: Fact) -> None:
         context = self._c
         row = context.services[name]
         if isinstance(fact, Hello):
@@ -218,7 +241,7 @@ class Dispatcher:
             self._found(connection, name, fact.plan)
         else:
             job = work.by_token(connection, fact.token)
-            if job is None or job.status is Status.DONE or job.runner != name or job.incarnation != row.state.incarnation:
+            if job is None or job.status is Status.DONE or job.runner != name or job.incarnation != incarnation:
                 return  # an old attempt's last words
             if isinstance(fact, JobBegan):
                 work.update_job(connection, job.id, status=Status.RUNNING, started=fact.at, sandbox=fact.sandbox, log=fact.log)

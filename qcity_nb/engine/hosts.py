@@ -12,6 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from ..errors import EngineError, StoreError
 from ..io.clock import SystemClock
@@ -24,6 +25,7 @@ from ..ports import RunnerKind
 from ..store.database import Store
 from .loop import Engine
 
+LOOKS = 10
 POLL_SECONDS = 1.0
 """A command that comes without a ring (from another machine, through PostgreSQL) is found within this time."""
 
@@ -32,6 +34,15 @@ def runner_kind(name: str) -> RunnerKind:
     """A runner kind from the table."""
     kind: RunnerKind = load("runners", name)
     return kind
+
+
+def _take(path: Path) -> int | None:
+    """The home's lock. Somebody who only looks whether it is held holds it for a moment, so one refusal is none."""
+    for _look in range(LOOKS):
+        if (lock := try_lock(path)) is not None:
+            return lock
+        time.sleep(0.01)
+    return None
 
 
 class Host:
@@ -47,7 +58,7 @@ class Host:
     """
 
     def __init__(self, store: Store, *, host: str, subreaper: bool = False) -> None:
-        lock = try_lock(store.home.lock)
+        lock = _take(store.home.lock)
         if lock is None:
             raise EngineError(f"another engine of {store.home.root} is alive", "qcity engine status says which", permanent=False)
         self._lock, self._store, self._alone = lock, store, host == "process"

@@ -12,7 +12,7 @@ from ..errors import QCityError, StoreError
 from ..io.files import bound
 from ..model.home import Home
 from ..model.service import Desired, Phase
-from ..ports import Clock, Processes, RunnerKind, Wire
+from ..ports import Clock, Ended, Processes, RunnerKind, Wire
 from ..store import history, intents, lease
 from ..store import services as rows
 from ..store.database import Store
@@ -91,16 +91,14 @@ class Engine:
             raise StoreError(f"the engine could not begin: {context.note}", permanent=False)
         context.note = ""
         self._drift = context.clock.wall() - context.clock.now()
-        self._supervisor.take_over()
+        self._supervisor.take_over(self._dispatcher.hear)
         self._dispatcher.take_over()
 
     def tick(self) -> datetime:
         """One round. Returns when the next one is due at the latest (steady clock); exits, commands and reports may ask for one earlier."""
         context = self.context
-        for ended in context.processes.ended():
-            self._dispatcher.hear()  # what a worker said before it died comes first
-            lost = self._dispatcher.lose(ended)
-            self._supervisor.exited(ended, lost=lost)
+        for ended in [*self._supervisor.failed_starts(), *context.processes.ended()]:
+            self._bury(ended)
         with contextlib.suppress(StoreError):  # said in `note`; supervising goes on from memory
             self._orders.obey()
             self._dispatcher.hear()
@@ -116,6 +114,8 @@ class Engine:
             self._tidy()
         if self._is_due("backup", BACKUP, now):
             self._back_up()
+        if self._supervisor.failed:
+            return now
         return min([*self._due.values(), *filter(None, [self._supervisor.deadline()])])
 
     def stop(self) -> None:
@@ -129,6 +129,15 @@ class Engine:
         if not self.fenced:
             context.record(write)
         context.processes.close()
+
+    def _bury(self, ended: Ended) -> None:
+        """A tree is gone. What its worker said before it died comes first; a store that is away keeps nobody from being started again."""
+        lost: list[int] = []
+        with contextlib.suppress(StoreError):  # its jobs are found to be lost when the store is back (`reconcile`)
+            self._dispatcher.hear()
+            lost = self._dispatcher.lose(ended)
+        self._dispatcher.keep_unread(ended.name)
+        self._supervisor.exited(ended, lost=lost)
 
     def end_with_services(self) -> None:
         """Ask every service to end, and the engine after them."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -11,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from ..decide import supervise
 from ..decide.redact import redact
-from ..errors import EngineError, QCityError
+from ..errors import EngineError, QCityError, StoreError
 from ..model.service import Desired, Exit, Phase, ServiceState
 from ..model.wire import Seen
 from ..ports import Alive, Ended
@@ -22,7 +23,7 @@ from .context import Context, Sign, settle_stamp
 STABLE = timedelta(seconds=1)
 """A service that has no beats counts as well after being alive for this long."""
 BLINK = timedelta(seconds=5)
-"""An engine that has not looked for so long (a machine under load) begins anew."""
+"""The most silence that one look can find: an engine that was kept from looking (a machine under load) takes nobody for silent for that."""
 OURS = frozenset({"QCITY_STORE"})
 """What the engine knows and no service has to: an address may hold a password."""
 BEAT_LIMIT = timedelta(seconds=10)
@@ -39,12 +40,14 @@ class Supervisor:
     def __init__(self, context: Context) -> None:
         self._c = context
         self._looked: datetime | None = None
+        self.failed: list[Ended] = []
 
-    def take_over(self) -> None:
-        """Look at every service of this place: adopt what lives, see how the rest ended."""
+    def take_over(self, hear: Callable[[], None]) -> None:
+        """Look at every service of this place: adopt what lives, see how the rest ended. What its worker said before it died comes first (`hear`)."""
         context, now = self._c, self._c.clock.now()
         with context.store.read() as connection:
             found = rows.all_of(connection, context.store.place)
+            context.heads = {row.name: work.heads(connection, context.store.place, row.name) for row in found}
             unfinished = intents.unfinished(connection, context.store.place)
         for row in found:
             state = row.state
@@ -52,7 +55,13 @@ class Supervisor:
             context.services[row.name] = replace(
                 row, state=replace(state, starts=starts, since=min(state.since, now), next_at=settle_stamp(state.next_at, now))
             )
-            self._take_over(row.name, context.processes.find(row.name), now)
+        hear()
+        for row in found:
+            alive = context.processes.find(row.name)
+            if alive is not None and alive.incarnation > context.services[row.name].state.incarnation:
+                self._believe(row.name, alive.incarnation)
+                hear()
+            self._take_over(row.name, alive, now)
         context.record(lambda connection: intents.finish(connection, unfinished, "decided again by the next engine", at=context.clock.wall()))
 
     def apply(self, name: str, decision: supervise.Decision, *, how: Exit | None = None, lost: Sequence[int] = ()) -> None:
@@ -72,11 +81,17 @@ class Supervisor:
             intents.begin(connection, context.store.place, [key for key in keys if key], generation=context.generation, at=wall)
 
         if not context.record(write):
-            context.services[name] = replace(row, state=state)
+            same = state.incarnation == row.state.incarnation
+            context.services[name] = replace(row, state=state, offset=row.offset if same else 0, pid=row.pid if same else None)
             context.unsaved.add(name)
         for intent, key in zip(asked, keys, strict=True):
             if key:
                 self._perform(name, intent, key)
+
+    def failed_starts(self) -> list[Ended]:
+        """The starts that failed since the last call: ends like any other, decided on one by one."""
+        failed, self.failed = self.failed, []
+        return failed
 
     def drop_incident(self, name: str) -> None:
         """A person stopped the service: whether the repair would have held will never be known, and the incident says so."""
@@ -104,11 +119,24 @@ class Supervisor:
             stored = {row.name: row for row in rows.all_of(connection, context.store.place)}
             for name in context.unsaved & set(stored):
                 row = context.services[name]
-                context.services[name] = rows.save(connection, stored[name], row.state, at=context.clock.wall(), generation=context.generation)
+                state = self._caught_up(connection, row.state)
+                context.services[name] = rows.save(connection, stored[name], state, at=context.clock.wall(), generation=context.generation)
 
         if context.record(write):
             context.unsaved.clear()
             context.note = ""
+
+    def _caught_up(self, connection: Connection, state: ServiceState) -> ServiceState:
+        """An incident whose end could not be written when it came ends now."""
+        incident = history.get_incident(connection, self._c.store.place, state.incident) if state.incident else None
+        if incident is None or incident.closed is not None:
+            return replace(state, incident=None)
+        if state.phase is Phase.RUNNING:
+            return self._mended(connection, state, incident, "it runs; the store could not be written when it came up")
+        if state.phase is Phase.QUARANTINED:
+            history.update_incident(connection, incident.id, state="quarantined", closed=self._c.clock.wall())
+            return replace(state, incident=None)
+        return state
 
     def exited(self, ended: Ended, *, lost: Sequence[int] = ()) -> None:
         """A service's tree is gone."""
@@ -121,19 +149,18 @@ class Supervisor:
     def look(self) -> None:
         """Look for signs of life, and for the lack of them."""
         context, now = self._c, self._c.clock.now()
-        if self._looked is not None and now - self._looked > BLINK:
-            context.signs.clear()  # it was the engine that did not look: nobody's silence is counted from before
+        watched = min(now - self._looked, BLINK) if self._looked is not None else timedelta(0)
         self._looked = now
         for name, row in list(context.services.items()):
             if row.state.phase not in (Phase.STARTING, Phase.RUNNING):
                 continue
             beats = context.kinds(row.spec.kind).beats
-            sign = context.signs.setdefault(name, Sign(value=context.wire.sign(name, beats=beats), seen=now))
             value = context.wire.sign(name, beats=beats)
+            sign = context.signs.setdefault(name, Sign(value=value))
             limit = row.spec.silent_after or (BEAT_LIMIT if beats else None)
-            quiet = now - sign.seen
+            sign.quiet = quiet = sign.quiet + watched
             if value != sign.value:
-                context.signs[name] = Sign(value=value, seen=now)
+                context.signs[name] = Sign(value=value)
                 self.apply(name, supervise.proved(row.state, row.spec, now))
             elif limit is not None and quiet > limit * (1 + row.state.suspicions / 2):
                 working = row.state.busy > 0 and quiet < limit * 4
@@ -151,8 +178,6 @@ class Supervisor:
         return min((row.state.next_at for row in self._c.services.values() if row.state.next_at is not None), default=None)
 
     def _take_over(self, name: str, found: Alive | Ended | None, now: datetime) -> None:
-        if found is not None and found.incarnation > self._c.services[name].state.incarnation:
-            self._believe(name, found.incarnation)
         row = self._c.services[name]
         state = row.state
         if isinstance(found, Alive):
@@ -204,9 +229,8 @@ class Supervisor:
             except (OSError, QCityError) as error:
                 what = error.what if isinstance(error, QCityError) else (error.args[1] if len(error.args) > 1 else str(error))
                 outcome = f"not started: {what}"
-                ended = Ended(name=name, incarnation=intent.incarnation, how=Exit(error=str(what)))
                 context.record(lambda connection: intents.finish(connection, [key] if key else [], outcome, at=context.clock.wall()))
-                self.exited(ended)
+                self.failed.append(Ended(name=name, incarnation=intent.incarnation, how=Exit(error=str(what))))
                 return
 
         def write(connection: Connection) -> None:
@@ -224,7 +248,8 @@ class Supervisor:
         folder.mkdir(parents=True, exist_ok=True)
         kind = context.kinds(row.spec.kind)
         for stale in [*folder.glob("facts-*.jsonl"), *folder.glob("orders-*.jsonl")]:
-            if stale.stem.rpartition("-")[2] != str(incarnation):
+            number = int(stale.stem.rpartition("-")[2])
+            if number != incarnation and (name, number) not in context.unread:
                 stale.unlink(missing_ok=True)
         try:
             launch = kind.launch(row.spec, home=context.home)
@@ -235,10 +260,10 @@ class Supervisor:
             raise EngineError(f"the kind {row.spec.kind} failed: {error!r}", f"{context.home.log} has the details") from error
         launch = replace(launch, env={name: value for name, value in launch.env.items() if name not in OURS})
         if kind.takes_jobs:
-            with context.store.read() as connection:
-                heads = work.heads(connection, context.store.place, name)
-            context.wire.send(name, incarnation, Seen(heads=heads))
-        context.signs[name] = Sign(value=context.wire.sign(name, beats=kind.beats), seen=context.clock.now())
+            with contextlib.suppress(StoreError), context.store.read() as connection:  # older ones will do: a build is taken once
+                context.heads[name] = work.heads(connection, context.store.place, name)
+            context.wire.send(name, incarnation, Seen(heads=context.heads.get(name, {})))
+        context.signs[name] = Sign(value=context.wire.sign(name, beats=kind.beats))
         pid = context.processes.start(row.spec, launch, incarnation=incarnation, generation=context.generation)
         context.services[name] = replace(row, pid=pid)
         return f"started as pid {pid}"

@@ -131,7 +131,8 @@ class LinuxProcesses:
         for name, seen in list(self._watched.items()):
             late = seen.kill_at is not None and time.monotonic() > seen.kill_at
             if late:
-                signal.pidfd_send_signal(seen.fd, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(seen.fd, signal.SIGKILL)
             if late or _readable(seen.fd):
                 how = self._bury(name, seen, late=late)
                 if how is not None:

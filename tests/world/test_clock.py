@@ -8,7 +8,6 @@ import pytest
 
 from qcity_nb.store import history, services
 
-
 MOVES = [("jump", -3600, "set back by 3600 s"), ("jump", 3600, "set forward"), ("sleep", 28_800, "slept")]
 
 
