@@ -63,6 +63,9 @@ class GitlabLog:
         if not text.startswith(f"{self.job} "):
             if text and self.outcome is None:  # after the job's end the tool repeats what is known
                 self.stray.append(text)
+            elif text and self._now:  # and of an after_script behind a failure it does not say that it is over
+                self._leave(Outcome.SUCCESS)
+                self._now = ""
             return []
         return self._own(text[len(self.job) + 1 :])
 

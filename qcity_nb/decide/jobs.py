@@ -49,7 +49,8 @@ def read(name: str, body: yaml.Node, *, line: int, context: Context) -> tuple[Jo
     _check_steps(name, body, line)
     plan = replace(plan, timeout=_timeout(name, body, context), labels=runs_on, refusal=_refusal(name, body, context))
     group, cancel = _job_group(body, context)
-    raw = {"name": nodes.scalar(nodes.get(body, "name")), "runs_on": list(runs_on), "group": group}
+    raw: dict[str, Any] = {"name": nodes.scalar(nodes.get(body, "name")), "runs_on": list(runs_on), "group": group}
+    raw["allow"] = nodes.plain(nodes.get(body, "continue-on-error"))
     plan = replace(plan, cancel_in_progress=cancel)
     plans = _expanded(plan, body, raw, context)
     at = _line(nodes.get(body, "runs-on"), line)

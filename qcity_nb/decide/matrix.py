@@ -95,7 +95,7 @@ def leg_plan(plan: JobPlan, leg: Mapping[str, Any], raw: Mapping[str, Any], cont
     """One leg's plan.
 
     Args:
-        raw: the job's `name`, `runs_on` and `group` as the file has them.
+        raw: the job's `name`, `runs_on`, `group` and `allow` (its `continue-on-error`) as the file has them.
         contexts: what expressions may speak of, without `matrix`.
     """
     known = {**contexts, "matrix": dict(leg), "strategy": {}}
@@ -106,7 +106,18 @@ def leg_plan(plan: JobPlan, leg: Mapping[str, Any], raw: Mapping[str, Any], cont
         name=_name(plan, leg, raw.get("name"), known),
         labels=tuple(_or_raw(label, known) for label in raw.get("runs_on", plan.labels)) or plan.labels,
         group=_or_raw(raw.get("group") or "", known),
+        allow_failure=_allowed(raw.get("allow"), known),
     )
+
+
+def _allowed(given: object, known: Mapping[str, Any]) -> bool:
+    """Whether a job may fail: `continue-on-error`, which may speak of the matrix. What cannot be told forgives nothing."""
+    if not isinstance(given, str):
+        return given is True
+    try:
+        return expression.truthy(expression.evaluate(given, known))
+    except expression.Unknown:
+        return False
 
 
 def _name(plan: JobPlan, leg: Mapping[str, Any], raw: str | None, known: Mapping[str, Any]) -> str:

@@ -65,6 +65,35 @@ def test_a_job_without_a_condition_is_skipped_when_its_needs_did_not_succeed() -
     assert assigned([build()], [done(1, "a"), job(2, "b", needs=("a",), unconditional=True)]) == [2]
 
 
+def test_a_failure_that_its_file_allows_stops_nothing_and_makes_nothing_red() -> None:
+    for outcome in (Outcome.FAILURE, Outcome.TIMED_OUT):
+        allowed = done(1, "a", outcome, allow_failure=True)
+        assert assigned([build()], [allowed, job(2, "b", needs=("a",), unconditional=True)]) == [2]
+        assert queue.ancestors(job(2, needs=("a",)), [allowed])["a"].outcome is Outcome.SUCCESS
+        assert queue.step([build()], [allowed], {"r": RUNNER}) == [queue.Close(build=1, outcome=Outcome.SUCCESS)]
+    lost = done(1, "a", Outcome.LOST, allow_failure=True)
+    assert queue.step([build()], [lost], {"r": RUNNER}) == [queue.Close(build=1, outcome=Outcome.LOST)], "its runner failed, not the job"
+    legs = [done(1, "m", Outcome.FAILURE, leg={"n": 1}, allow_failure=True), job(2, "m", leg={"n": 2})]
+    assert called_off([build()], legs) == {}, "nor does its matrix fail fast"
+
+
+def test_a_job_of_a_stage_runs_unless_something_before_it_failed() -> None:
+    later = job(3, "c", needs=("a", "b"), condition="no_failure")
+    assert assigned([build()], [done(1, "a"), done(2, "b", Outcome.SKIPPED), later]) == [3], "what was skipped does not count"
+    for outcome in (Outcome.FAILURE, Outcome.TIMED_OUT, Outcome.LOST, Outcome.CANCELLED, Outcome.NOT_RUN):
+        [skip] = queue.step([build()], [done(1, "a", outcome), done(2, "b", Outcome.SKIPPED), later], {"r": RUNNER})
+        assert skip == queue.Skip(job=3, why=f'it needs "a", which ended: {outcome.value.replace("_", " ")}')
+
+
+def test_a_job_for_failures_runs_only_after_one() -> None:
+    rescue = job(2, "b", needs=("a",), condition="on_failure")
+    for outcome in (Outcome.FAILURE, Outcome.TIMED_OUT, Outcome.LOST):
+        assert assigned([build()], [done(1, "a", outcome), rescue]) == [2]
+    for before in (done(1, "a"), done(1, "a", Outcome.SKIPPED), done(1, "a", Outcome.FAILURE, allow_failure=True)):
+        [skip] = queue.step([build()], [before, rescue], {"r": RUNNER})
+        assert skip == queue.Skip(job=2, why="it runs only if something before it failed")
+
+
 def test_legs_of_a_matrix_count_as_one_need() -> None:
     legs = [done(1, "m", leg={"py": 1}), done(2, "m", Outcome.FAILURE, leg={"py": 2})]
     assert queue.ancestors(job(3, needs=("m",)), legs)["m"].outcome is Outcome.FAILURE

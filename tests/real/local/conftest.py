@@ -156,7 +156,8 @@ class Driver:
             tokens = {job.name: self.order(plan, job, needs=ancestors(job, done)) for job in ready}
             for job in ready:
                 end = ends[job.name] = self.ended(tokens[job.name])
-                done[job.key] = Needed(outcome=end.outcome, outputs=end.outputs, needs=job.needs)
+                fine = job.allow_failure and end.outcome is Outcome.FAILURE
+                done[job.key] = Needed(outcome=Outcome.SUCCESS if fine else end.outcome, outputs=end.outputs, needs=job.needs)
                 waiting.remove(job)
         return ends
 

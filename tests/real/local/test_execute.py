@@ -278,3 +278,27 @@ def test_stubs_pass_any_text_through_act(tmp_path: Path) -> None:
     for line in done.stdout.splitlines():
         log.feed(line)
     assert log.outputs == {"got": TRICKY}
+
+
+def test_a_job_that_may_fail_fails_and_is_forgiven(once) -> None:
+    text = """
+on: push
+jobs:
+  shaky:
+    runs-on: ubuntu-latest
+    continue-on-error: ${{ matrix.new }}
+    strategy: {matrix: {new: [true, false]}}
+    steps: [{run: "test ${{ matrix.new }} = false"}]
+  after:
+    runs-on: ubuntu-latest
+    needs: shaky
+    steps: [{run: "echo ${{ needs.shaky.result }}"}]
+"""
+    driver, ends = once(text)
+    [plan] = driver.builds()
+    assert {job.name: job.allow_failure for job in plan.jobs} == {"shaky (true)": True, "shaky (false)": False, "after": False}
+    assert {name: end.outcome for name, end in ends.items()} == {
+        "shaky (true)": Outcome.FAILURE,
+        "shaky (false)": Outcome.SUCCESS,
+        "after": Outcome.SUCCESS,
+    }

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from qcity_nb.kinds.runners.local import gitlab
+from qcity_nb.model.wire import JobMoved
 from qcity_nb.model.work import Outcome
 
 from .conftest import Driver, Repo
@@ -140,3 +141,180 @@ def test_a_pipeline_with_stages_needs_artifacts_a_matrix_and_a_forgiven_failure(
     assert "\x1b" not in log
     assert "python 3.11" in driver.log(ends["unit: [3.11]"].token)
     assert list((driver.home.root / "work" / "runner").iterdir()) == []
+
+
+OTHERS = """
+stages: [one, two, three]
+broken:
+  stage: one
+  script:
+    - echo talk
+    - "echo 'ValueError: no such thing' >&2"
+    - exit 4
+  after_script: ["echo after: $CI_JOB_STATUS"]
+coded:
+  stage: one
+  allow_failure: {exit_codes: [7]}
+  script: [exit 7]
+rescue:
+  stage: two
+  when: on_failure
+  script: [echo rescued]
+always:
+  stage: three
+  when: always
+  script: [echo always]
+normal:
+  stage: three
+  script: [echo normal]
+joined:
+  stage: three
+  needs: [coded, {job: nowhere, optional: true}]
+  script: [echo joined]
+manual:
+  stage: two
+  when: manual
+  script: [echo manual]
+stuck:
+  stage: three
+  needs: [manual]
+  script: [echo stuck]
+docked:
+  stage: one
+  image: alpine
+  script: [echo docked]
+served:
+  stage: one
+  services: [postgres]
+  script: [echo served]
+again:
+  stage: one
+  retry: 1
+  needs: []
+  script: ["echo try; exit 1"]
+"""
+
+
+def test_failures_conditions_retries_and_what_needs_containers(ci: Callable[..., Driver]) -> None:
+    driver = ci(OTHERS)
+    [plan] = driver.builds()
+    jobs = {job.name: job for job in plan.jobs}
+    assert "manual" not in jobs
+    assert {name: job.condition for name, job in jobs.items() if job.condition not in ("", "no_failure")} == {"rescue": "on_failure"}
+    assert (jobs["normal"].condition, jobs["always"].condition, jobs["joined"].condition) == ("no_failure", "", "")
+    assert (jobs["normal"].unconditional, jobs["always"].unconditional, jobs["joined"].unconditional) == (False, False, True)
+    assert jobs["joined"].needs == ("coded",)
+    assert {name: job.refusal for name, job in jobs.items() if job.refusal} == {
+        "stuck": '.gitlab-ci.yml:35: job "stuck" needs "manual", which does not run by itself',
+        "docked": '.gitlab-ci.yml:39: job "docked" uses `image:`, which needs containers; this machine has none',
+        "served": '.gitlab-ci.yml:43: job "served" uses `services:`, which needs containers; this machine has none',
+    }
+    tokens = {name: driver.order(plan, jobs[name]) for name in ("broken", "coded", "rescue", "always", "again")}
+    ends = {name: driver.ended(token) for name, token in tokens.items()}
+    assert ends["broken"].outcome is Outcome.FAILURE
+    assert ends["broken"].reason == 'step 1 "script" ended with exit code 4: ValueError: no such thing'
+    assert [(step.name, step.outcome) for step in ends["broken"].steps] == [("script", Outcome.FAILURE), ("after_script", Outcome.SUCCESS)]
+    assert "after: failed" in driver.log(tokens["broken"])
+    assert ends["coded"].outcome is Outcome.SUCCESS
+    assert [note.message for note in ends["coded"].annotations] == ['step 1 "script" ended with exit code 7; its file allows this exit code']
+    assert (ends["rescue"].outcome, ends["always"].outcome) == (Outcome.SUCCESS, Outcome.SUCCESS)
+    assert "rescued" in driver.log(tokens["rescue"])
+    assert ends["again"].outcome is Outcome.FAILURE
+    assert driver.log(tokens["again"]).count("\ntry\n") == 2
+
+
+SLOW = """
+slow:
+  timeout: 3 seconds
+  script:
+    - setsid sleep 1000 & echo begun
+    - sleep 1000
+long:
+  script:
+    - setsid sleep 1001 & echo begun
+    - sleep 1001
+"""
+
+
+def test_timeout_and_cancel_leave_nothing(ci: Callable[..., Driver]) -> None:
+    driver = ci(SLOW)
+    [plan] = driver.builds()
+    jobs = {job.name: job for job in plan.jobs}
+    slow, long = driver.order(plan, jobs["slow"]), driver.order(plan, jobs["long"])
+    driver.wait(lambda facts: any(isinstance(fact, JobMoved) and fact.token == long for fact in facts))
+    driver.cancel(long)
+    end = driver.ended(long)
+    assert (end.outcome, end.reason) == (Outcome.CANCELLED, "asked to")
+    assert [(step.name, step.outcome) for step in end.steps] == [("script", Outcome.CANCELLED)]
+    end = driver.ended(slow)
+    assert (end.outcome, end.reason) == (Outcome.TIMED_OUT, "it ran longer than its timeout of 0.05 min")
+    left = [one for one in Path("/proc").glob("[0-9]*/cmdline") if _says(one) in (b"sleep\0001000\0", b"sleep\0001001\0")]
+    assert left == []
+    assert list((driver.home.root / "work" / "runner").iterdir()) == []
+
+
+def _says(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_a_link_in_the_commit_does_not_lead_artifacts_out(ci: Callable[..., Driver], repo: Repo, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (repo.folder / "out").symlink_to(outside)
+    driver = ci(
+        """
+stages: [a, b]
+make:
+  stage: a
+  script: [rm out, mkdir out, echo 1 > out/file]
+  artifacts: {paths: [out/]}
+take:
+  stage: b
+  script: [cat out/file]
+"""
+    )
+    ends = driver.run(driver.builds()[0])
+    assert [end.outcome for end in ends.values()] == [Outcome.SUCCESS, Outcome.SUCCESS]
+    assert list(outside.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("script", "sentence"),
+    [
+        ("", gitlab.MISSING),
+        ("#!/bin/sh\necho 'needs Node 22' >&2\nexit 1\n", "not run: gitlab-ci-local does not start here: needs Node 22"),
+    ],
+)
+def test_without_the_tool_jobs_are_recorded_as_not_run(
+    script: str, sentence: str, repo: Repo, drive: Callable[..., Driver], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "tool"
+    if script:
+        program.write_text(script)
+        program.chmod(0o755)
+    monkeypatch.setenv(gitlab.VARIABLE, str(program))
+    repo.commit({gitlab.FILE: PIPELINE})
+    [plan] = drive(repo).builds()
+    assert {job.refusal for job in plan.jobs} == {sentence}
+    assert {job.name for job in plan.jobs} == {"compile", "unit", "lint", "by hand", "left out", "ship"}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a:\n\tscript: [x]\n", ".gitlab-ci.yml:2: a tab indents this line; YAML allows spaces only"),
+        ("a:\n  script: [x]\n  timeout: soon\n", '.gitlab-ci.yml:3: job "a": timeout is "soon", which is not a time like "1h 30m"'),
+    ],
+)
+def test_a_file_that_cannot_be_used(text: str, problem: str, ci: Callable[..., Driver]) -> None:
+    [plan] = ci(text).builds()
+    assert plan.problem == problem
+
+
+def test_what_the_tool_says_against_a_file_is_the_problem(ci: Callable[..., Driver]) -> None:
+    [plan] = ci("a:\n  stage: nowhere\n  script: [x]\n").builds()
+    assert plan.problem.startswith(".gitlab-ci.yml cannot be used: ")
+    assert "nowhere" in plan.problem

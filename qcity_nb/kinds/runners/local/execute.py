@@ -71,7 +71,7 @@ class Attempt:
                 JobBegan(token=self.order.token, at=now(), sandbox=self.setting.level.value, log=str(log.path.relative_to(self.setting.home.root)))
             )
             try:
-                fact = self._attempt(folder, log)
+                fact = self._tries(folder, log)
             finally:
                 log.close()
         except (QCityError, GitError, Fault, OSError) as error:
@@ -85,6 +85,16 @@ class Attempt:
         self.report(fact)
         self.over = True
         self.done()
+
+    def _tries(self, folder: Path, log: JobLog) -> JobEnded:
+        """Run it as often as its file asks for, until it does not fail; every try in a fresh work folder."""
+        for left in range(self.order.plan.retries, 0, -1):
+            fact = self._attempt(folder, log)
+            if fact.outcome is not Outcome.FAILURE or self.ending:
+                return fact
+            log.write([f"it is tried again, as its file asks for ({left} left)"])
+            remove(folder)
+        return self._attempt(folder, log)
 
     def _attempt(self, folder: Path, log: JobLog) -> JobEnded:
         make = gitlab_job.prepare if self.order.executor == gitlab.EXECUTOR else prepare
