@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ...model.service import Sandbox
 from ...ports import Cage
-from .ownuid import kept
+from .kept import kept
 
 
 class Bare:

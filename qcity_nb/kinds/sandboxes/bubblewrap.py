@@ -18,12 +18,9 @@ from ...io import cage as launcher
 from ...model.service import Sandbox
 from ...ports import Cage
 from . import cgroup_name
+from .kept import SYSTEM
 from .proof import prove
 
-SYSTEM = (
-    *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix"),
-    *("/var/lib/dpkg", "/sys/devices/system/cpu", "/run/systemd/resolve"),
-)
 TMP = ".tmp"
 USER = "runner"
 # Counts what the command leaves behind (pid 1 and this shell are not counted) and says it in the stream that the worker reads anyway.

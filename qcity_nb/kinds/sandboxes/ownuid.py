@@ -6,34 +6,13 @@ The job shares the machine's network, process list and temporary folders; a keep
 from __future__ import annotations
 
 import functools
-import json
 import os
-import sys
 from collections.abc import Sequence
 
-from ...io import cage as launcher
 from ...model.service import Sandbox
 from ...ports import Cage
-from . import cgroup_name
-from .bubblewrap import SYSTEM
+from .kept import kept
 from .proof import prove
-
-READABLE = (*SYSTEM, "/var/lib", "/sys", "/run/resolvconf")
-
-
-def kept(argv: Sequence[str], cage: Cage, *, uid: int | None) -> tuple[str, ...]:
-    """The command that runs `argv` under the keeper, as `uid` when there is one."""
-    spec = {
-        "mode": "keep",
-        "uid": uid,
-        "work": str(cage.work),
-        "readable": [str(one) for one in cage.readable],
-        "limits": {"memory": cage.limits.memory, "processes": cage.limits.processes, "file_size": cage.limits.file_size},
-        "cgroup": cgroup_name(cage.work) if os.geteuid() == 0 else "",
-        "landlock": uid is not None,
-        "system": list(READABLE),
-    }
-    return (sys.executable, "-I", "-S", launcher.__file__, json.dumps(spec), *argv)
 
 
 class OwnUid:
