@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import QCityError
 from ..store.database import prepare, prepare_home
-from .hosts import serve
+from .hosts import LOST_STORE, serve
 
 
 def main() -> int:
@@ -20,14 +20,18 @@ def main() -> int:
     asked = parser.parse_args()
     if not asked.foreground and os.getsid(0) != os.getpid():
         os.setsid()
-    try:
-        store, said = prepare(prepare_home(asked.home), os.environ.get("QCITY_STORE"))
-    except QCityError as error:
-        print(f"qcity: {error}", file=sys.stderr)
-        return error.exit_code
-    if said:
-        print(said, file=sys.stderr, flush=True)
-    return serve(store)
+    code = LOST_STORE
+    while code == LOST_STORE:  # a damaged store is replaced by its last good copy, and what runs is adopted
+        try:
+            store, said = prepare(prepare_home(asked.home), os.environ.get("QCITY_STORE"))
+        except QCityError as error:
+            print(f"qcity: {error}", file=sys.stderr)
+            return error.exit_code
+        if said:
+            print(said, file=sys.stderr, flush=True)
+        code = serve(store)
+        store.close()
+    return code
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.engine import Connection
 
-from ..errors import StoreError, StoreFull
+from ..errors import StoreCorrupt, StoreError, StoreFull
 from ..model.home import Home
 from ..ports import Clock, Processes, RunnerKind, Wire
 from ..store import services as rows
@@ -44,6 +44,7 @@ class Context:
     unread: dict[tuple[str, int], int] = field(default_factory=dict)  # facts that a store that was away could not take: how far they were read
     heads: dict[str, dict[str, str]] = field(default_factory=dict)  # the newest commits known, per runner and ref
     note: str = ""
+    lost_store: bool = False  # its file is damaged or was replaced: only a new engine can go on
     stopping: bool = False
     stop_services: bool = False
 
@@ -56,6 +57,9 @@ class Context:
         try:
             with self.store.write() as connection:
                 write(connection)
+        except StoreCorrupt as error:
+            self.note, self.lost_store = str(error), True
+            return False
         except StoreFull as error:
             self.note = str(error)
             self.home.ballast.unlink(missing_ok=True)  # when a disk is full even DELETE fails: this gives the store room to say so

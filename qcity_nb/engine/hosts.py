@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import EngineError, StoreError
+from ..errors import EngineError, StoreCorrupt, StoreError
 from ..io.clock import SystemClock
 from ..io.files import try_lock
 from ..io.processes import LinuxProcesses
@@ -190,8 +190,15 @@ class OnceHost:
         self._host = None
 
 
+LOST_STORE = 3
+
+
 def serve(store: Store) -> int:
-    """Be the engine in a process of its own until asked to end. Returns the exit code: 0 asked to end or not needed, 1 fenced off."""
+    """Be the engine in a process of its own until asked to end.
+
+    Returns:
+        The exit code: 0 asked to end or not needed, 1 fenced off, `LOST_STORE` when the store has to be prepared anew.
+    """
     try:
         host = Host(store, host="process", subreaper=True)
     except EngineError:
@@ -208,6 +215,9 @@ def serve(store: Store) -> int:
     while not ended.is_set() and not host.engine.over:
         try:
             host.run(ended.is_set)
+        except StoreCorrupt as error:
+            print(error, file=sys.stderr, flush=True)
+            host.engine.context.lost_store = True
         except StoreError as error:  # said, and tried again: a database that is away comes back
             print(error, file=sys.stderr, flush=True)
             host.engine.context.note = str(error)
@@ -218,4 +228,6 @@ def serve(store: Store) -> int:
             time.sleep(POLL_SECONDS)
     with contextlib.suppress(StoreError):
         host.close()
+    if host.engine.context.lost_store:
+        return LOST_STORE
     return 1 if host.engine.fenced else 0

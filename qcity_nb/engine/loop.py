@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.engine import Connection
 
-from ..errors import QCityError, StoreError
+from ..errors import QCityError, StoreCorrupt, StoreError
 from ..io.files import bound
 from ..model.home import Home
 from ..model.service import Desired, Phase
@@ -63,6 +63,7 @@ class Engine:
         self._due: dict[str, datetime] = {}
         self._drift = timedelta(0)
         self._rolled: datetime | None = None
+        self._kept: set[str] = set()
         self.fenced = False
 
     @property
@@ -76,7 +77,7 @@ class Engine:
         """Whether the engine was asked to end and may go: at once, or when its runners are gone if that was asked too."""
         alive = (Phase.STARTING, Phase.RUNNING, Phase.STOPPING)
         waits = self.context.stop_services and any(row.state.phase in alive for row in self.context.services.values())
-        return self.fenced or (self.context.stopping and not waits)
+        return self.fenced or self.context.lost_store or (self.context.stopping and not waits)
 
     def start(self) -> None:
         """Become this place's engine: take the lease, adopt what lives, decide again what was cut off."""
@@ -99,15 +100,20 @@ class Engine:
         context = self.context
         for ended in [*self._supervisor.failed_starts(), *context.processes.ended()]:
             self._bury(ended)
-        with contextlib.suppress(StoreError):  # said in `note`; supervising goes on from memory
+        try:
             self._orders.obey()
             self._dispatcher.hear()
             self._dispatcher.step()
+        except StoreCorrupt as error:
+            context.note, context.lost_store = str(error), True
+        except StoreError as error:  # supervising goes on from memory
+            context.note = str(error)
         self._supervisor.wait_over()
         now = context.clock.now()
         if self._is_due("look", LOOK, now):
             self._supervisor.look()
             self._watch_clock()
+            context.lost_store |= context.store.is_gone()
         if self._is_due("beat", BEAT, now):
             self._beat()
         if self._is_due("minute", MINUTE, now):
@@ -126,7 +132,7 @@ class Engine:
             lease.release(connection, context.store.place, context.generation, now=context.clock.wall())
             self._flip_engine(connection, "up", "down", "asked to end" if context.stopping else "its host ended")
 
-        if not self.fenced:
+        if not self.fenced and not context.lost_store:
             context.record(write)
         context.processes.close()
 
@@ -163,6 +169,9 @@ class Engine:
 
         if context.record(write) and not context.unsaved:
             context.note = ""
+        if self._kept != set(context.services):  # a copy without the newest runner would lose it
+            self._kept = set(context.services)
+            self._back_up()
 
     def _tidy(self) -> None:
         context, wall = self.context, self.context.clock.wall()
@@ -180,6 +189,8 @@ class Engine:
     def _back_up(self) -> None:
         try:
             self.context.store.backup()
+        except StoreCorrupt as error:
+            self.context.note, self.context.lost_store = str(error), True
         except (QCityError, OSError) as error:
             self.context.note = f"no backup could be made: {error}"
 

@@ -45,6 +45,7 @@ class Store:
         self.place = place_of(home)
         self.embedded = self.url.get_backend_name() == "sqlite"
         self._engine = _connectable(self.url)
+        self._file = _number_of(home.store) if self.embedded else None
         self._writer = self._engine.execution_options(qcity_write=True)
 
     @contextlib.contextmanager
@@ -59,6 +60,14 @@ class Store:
         with _plain_errors(self), self._writer.begin() as connection:
             yield connection
 
+    def is_gone(self) -> bool:
+        """Whether the embedded store's file is no longer the one that was opened: somebody put a good copy in its place, or removed it."""
+        if not self.embedded:
+            return False
+        now = _number_of(self.home.store)
+        self._file = self._file or now  # it did not exist yet when it was opened
+        return now != self._file
+
     def backup(self) -> Path | None:
         """A verified copy below the home's `backups/`, the newest few kept; None on PostgreSQL, which has its own ways."""
         if not self.embedded:
@@ -66,11 +75,19 @@ class Store:
         self.home.backups.mkdir(exist_ok=True)
         stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%f")
         final, part = self.home.backups / f"qcity-{stamp}.db", self.home.backups / f".part-{stamp}"
-        with contextlib.closing(sqlite3.connect(self.home.store)) as source, contextlib.closing(sqlite3.connect(part)) as target:
-            source.backup(target)
-            if target.execute("pragma quick_check(1)").fetchone()[0] != "ok":
-                raise StoreCorrupt(f"the store {self.home.store} is damaged: its copy does not verify", "qcity doctor says more")
-        part.rename(final)
+        try:
+            with contextlib.closing(sqlite3.connect(self.home.store)) as source, contextlib.closing(sqlite3.connect(part)) as target:
+                source.backup(target)
+                verdict = target.execute("pragma quick_check(1)").fetchone()[0]
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(verdict)
+            part.rename(final)
+        except sqlite3.OperationalError as error:
+            raise StoreError(f"no copy of the store could be made ({error})", "it is tried again", permanent=False) from error
+        except sqlite3.DatabaseError as error:
+            raise StoreCorrupt(f"the store {self.home.store} is damaged ({error})", "its last good copy will be restored") from error
+        finally:
+            part.unlink(missing_ok=True)
         for old in sorted(self.home.backups.glob("qcity-*.db"))[:-KEPT_BACKUPS]:
             old.unlink()
         return final
@@ -148,6 +165,13 @@ def prepare(home: Home, url: str | None = None) -> tuple[Store, str]:
             store.close()
             raise
     return store, said
+
+
+def _number_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 def _address(url: str) -> URL:
