@@ -208,7 +208,7 @@ def bring_back(contestant: Contestant, *, twice: bool) -> None:
         return
     home, before = contestant.engine.home, contestant.engine.generation()
     kill(int(home.lock.read_text()))
-    wait_for(lambda: not is_locked(home.lock))
+    wait_for(lambda: not is_locked(home.lock) or contestant.engine.generation() > before)  # or one that was late for the last race is it already
     for _ in range(2 if twice else 1):
         contestant.engine.spawn()
     wait_for(lambda: contestant.engine.generation() > before)
