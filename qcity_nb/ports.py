@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -57,6 +58,9 @@ class Processes(Protocol):
 
         Called once for each service by a new engine.
         """
+
+    def strays(self, known: AbstractSet[str]) -> Sequence[ServiceSpec]:
+        """The specifications of services that live although they are none of the known ones."""
 
     def start(self, spec: ServiceSpec, launch: Launch, *, incarnation: int, generation: int) -> int:
         """Start an incarnation and return its pid.

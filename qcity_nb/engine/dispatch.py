@@ -220,7 +220,8 @@ class Dispatcher:
 
     def _assign(self, connection: Connection, intent: queue.Assign, builds: dict[int, Build], jobs: dict[int, work.JobRow]) -> RunJob:
         job, row = jobs[intent.job], self._c.services[intent.runner]
-        token = f"{self._c.store.place[:8]}-{job.id}-{job.attempt}"
+        moment = int(self._c.clock.wall().timestamp() * 1000)  # a restored store gives the same numbers again
+        token = f"{self._c.store.place[:8]}-{job.id}-{job.attempt}-{moment:x}"
         queued = job.queued or self._c.clock.wall()
         work.update_job(
             connection, job.id, status=Status.ASSIGNED, runner=intent.runner, incarnation=row.state.incarnation, token=token, queued=queued, reason=""

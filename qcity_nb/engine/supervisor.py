@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import traceback
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -49,6 +50,7 @@ class Supervisor:
             found = rows.all_of(connection, context.store.place)
             context.heads = {row.name: work.heads(connection, context.store.place, row.name) for row in found}
             unfinished = intents.unfinished(connection, context.store.place)
+        found += self._recall({row.name for row in found})
         for row in found:
             state = row.state
             starts = tuple(min(at, now) for at in state.starts)
@@ -63,6 +65,20 @@ class Supervisor:
                 hear()
             self._take_over(row.name, alive, now)
         context.record(lambda connection: intents.finish(connection, unfinished, "decided again by the next engine", at=context.clock.wall()))
+
+    def _recall(self, known: AbstractSet[str]) -> list[rows.ServiceRow]:
+        """What runs and is not in the store, because an older copy of it was restored: put back as it was specified, to be adopted."""
+        context = self._c
+        recalled: list[rows.ServiceRow] = []
+
+        def write(connection: Connection) -> None:
+            recalled.clear()
+            for spec in context.processes.strays(known):
+                state = ServiceState(name=spec.name, since=context.clock.now(), desired=Desired.UP)
+                recalled.append(rows.add(connection, context.store.place, spec, state, at=context.clock.wall()))
+
+        context.record(write)
+        return recalled
 
     def apply(self, name: str, decision: supervise.Decision, *, how: Exit | None = None, lost: Sequence[int] = ()) -> None:
         """Record a decision, then do what it asks for, then record what came of it."""
@@ -181,6 +197,9 @@ class Supervisor:
         row = self._c.services[name]
         state = row.state
         if isinstance(found, Alive):
+            pid = found.main.pid if found.main else row.pid
+            if pid != row.pid:
+                self._c.record(lambda connection: self._note(connection, name, pid=pid))
             self.apply(name, supervise.adopted(state, now))
         elif state.phase in (Phase.STARTING, Phase.RUNNING, Phase.STOPPING):
             if isinstance(found, Ended) and found.incarnation == state.incarnation:
@@ -236,11 +255,14 @@ class Supervisor:
         def write(connection: Connection) -> None:
             intents.finish(connection, [key] if key else [], outcome, at=context.clock.wall())
             if isinstance(intent, supervise.Spawn):
-                current = context.services[name]
-                rows.note(connection, current, pid=current.pid)
-                self._tell_incident(connection, current.state)
+                # what its last life said of itself may be over: this one says it again
+                self._note(connection, name, pid=context.services[name].pid, trouble={}, sandbox="")
+                self._tell_incident(connection, context.services[name].state)
 
         context.record(write)
+
+    def _note(self, connection: Connection, name: str, **values: object) -> None:
+        self._c.services[name] = rows.note(connection, self._c.services[name], **values)
 
     def _spawn(self, row: rows.ServiceRow) -> str:
         context, name, incarnation = self._c, row.name, row.state.incarnation

@@ -17,9 +17,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from ..errors import EngineError
 from ..model.home import Home
@@ -87,10 +90,21 @@ class LinuxProcesses:
             return None
         return Ended(name=name, incarnation=record["incarnation"], how=self._end_of(name, record))
 
+    def strays(self, known: AbstractSet[str]) -> Sequence[ServiceSpec]:
+        """What lives and is not known; see `ports.Processes`."""
+        found = []
+        for path in sorted((self._home.root / "services").glob("*/spec.json")):
+            if path.parent.name not in known and not self._is_free(path.parent.name):
+                with contextlib.suppress(OSError, msgspec.DecodeError):  # half a file, of a disk that was full: its name has to be started again
+                    found.append(msgspec.json.decode(path.read_bytes(), type=ServiceSpec))
+        return found
+
     def start(self, spec: ServiceSpec, launch: Launch, *, incarnation: int, generation: int) -> int:
         """Start an incarnation; see `ports.Processes`."""
         folder = self._folder(spec.name)
         folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # only a damaged store ever needs it
+            (folder / "spec.json").write_bytes(msgspec.json.encode(spec))
         lock = _take(folder / "lock", spec.name)
         log = os.open(folder / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         answer, reply = os.pipe()

@@ -175,10 +175,19 @@ def _number_of(path: Path) -> int | None:
 
 
 def _address(url: str) -> URL:
+    """The address with our driver.
+
+    Raises:
+        StoreError: it is none, or not PostgreSQL's: a SQLite file elsewhere would miss the checks and copies that a home's own file gets.
+    """
+    looks = "it looks like postgresql+psycopg://user@host/name; without QCITY_STORE the home's own file is used"
     try:
-        return make_url(url)
-    except sa.exc.ArgumentError:
-        raise StoreError("QCITY_STORE is not a database address", "it looks like postgresql+psycopg://user@host/name") from None
+        found = make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        raise StoreError("QCITY_STORE is not a database address", looks) from None
+    if found.get_backend_name() not in ("postgresql", "postgres"):
+        raise StoreError(f'QCITY_STORE names the database "{found.get_backend_name()}"; it can only be PostgreSQL', looks)
+    return found.set(drivername="postgresql+psycopg") if found.drivername in ("postgresql", "postgres") else found
 
 
 def _connectable(url: URL) -> Engine:
@@ -219,7 +228,9 @@ def _plain_errors(store: Store) -> Iterator[None]:
             todo = "qcity engine stop, then qcity up: the last good copy is restored"
             raise StoreCorrupt(f"the store {store.home.store} is damaged ({text})", todo) from error
         if isinstance(error, sa.exc.OperationalError):
-            raise StoreError(f"the store does not answer ({text.strip().splitlines()[0]})", "qcity doctor says more", permanent=False) from error
+            what = f"the store does not answer ({text.strip().splitlines()[0]})"
+            away = "start the database, or correct QCITY_STORE; without it the home's own file is used"
+            raise StoreError(what, "qcity doctor says more" if store.embedded else away, permanent=False) from error
         raise
 
 
@@ -252,10 +263,11 @@ def mount_of(path: Path) -> tuple[str, str]:
 
 
 def _damage(path: Path) -> str:
-    """What is wrong with a SQLite file, in its own words; empty when nothing is, or when there is none."""
+    """What is wrong with a SQLite file, in its own words; empty when nothing is, or when there was none yet."""
+    copies = any(Home(path.parent).backups.glob("qcity-*.db"))
     if not path.exists():
-        return ""
-    if path.stat().st_size == 0 and any(Home(path.parent).backups.glob("qcity-*.db")):
+        return "its file is gone" if copies else ""
+    if path.stat().st_size == 0 and copies:
         return "its file is empty"
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
@@ -281,7 +293,8 @@ def _restore(home: Home, damage: str) -> str:
         if not _damage(copy):
             write_atomic(home.store, copy.read_bytes(), sync=True)
             made = datetime.fromtimestamp(copy.stat().st_mtime, timezone.utc)
-            return f"The store was damaged ({damage}); it was moved to {aside} and the copy of {made:%Y-%m-%d %H:%M:%S} UTC was restored."
+            where = f"it was moved to {aside}" if any(aside.iterdir()) else "nothing of it was left"
+            return f"The store was damaged ({damage}); {where} and the copy of {made:%Y-%m-%d %H:%M:%S} UTC was restored."
     return f"The store was damaged ({damage}) and there was no good copy: it was moved to {aside} and a new one begun."
 
 

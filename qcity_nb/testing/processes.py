@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 from ..model.service import ServiceSpec
 from ..ports import Alive, Ended, Launch
@@ -32,6 +33,10 @@ class FakeProcesses:
             self._watched[name] = tree
             return Alive(incarnation=tree.incarnation, main=tree.main)
         return self._ended(tree)
+
+    def strays(self, known: AbstractSet[str]) -> Sequence[ServiceSpec]:
+        """None: the stores of simulated machines are never restored from an older copy."""
+        return []
 
     def start(self, spec: ServiceSpec, launch: Launch, *, incarnation: int, generation: int) -> int:
         """Start an incarnation. The fuse has two points here: before there is a process, and after, before anybody knows."""
