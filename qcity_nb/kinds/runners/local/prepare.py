@@ -55,7 +55,7 @@ class Setting:
     @property
     def work(self) -> Path:
         """Where the work folders of this runner are."""
-        if self.moved:
+        if self.moved or any(char.isspace() for char in str(self.home.root)):  # act cuts the command of a step at blanks
             return MOVED / f"qcity-{hashlib.sha256(os.fsencode(self.home.root)).hexdigest()[:16]}" / self.runner
         return self.home.root / "work" / self.runner
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
@@ -36,6 +37,15 @@ class Watcher:
         self._failures = 0
         self._seen, self._stopped = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    def forewarn(self) -> None:
+        """Say that a folder has nothing to build yet before the runner counts as up, so that whoever starts it reads it."""
+        with contextlib.suppress(GitError):  # the first look will say it
+            if not is_url(self.setting.options.repo) and not self.setting.repository.refs("refs/heads"):
+                self._say(ABOUT, self._nothing())
+
+    def _nothing(self) -> str:
+        return f"{self.setting.options.repo} has no commits yet; the runner waits for the first one"
 
     def start(self) -> None:
         """Begin, as soon as the known commits are told."""
@@ -84,7 +94,7 @@ class Watcher:
             self._signature = signature
         heads = repository.refs("refs/heads")
         if not heads:
-            self._say(ABOUT, f"{self.setting.options.repo} has no commits yet; the runner waits for the first one")
+            self._say(ABOUT, self._nothing())
             return
         self._say(ABOUT, "")
         patterns = self.setting.options.branches

@@ -61,6 +61,8 @@ class Worker:
         self._beat()
         setting = self._set_up()
         watcher = Watcher(setting, self.facts.send)
+        watcher.forewarn()
+        self.facts.send(Hello(sandbox=setting.level.value, missing=setting.missing))
         watcher.start()
         while not self.stopping:
             self._turn(setting, watcher)
@@ -92,7 +94,6 @@ class Worker:
             self._uids = [*leased]
         else:
             self._uids = [None] * self.options.slots
-        self.facts.send(Hello(sandbox=level.value, missing=missing))
         return setting
 
     def _repository(self) -> Repository:
