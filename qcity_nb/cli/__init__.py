@@ -43,7 +43,9 @@ def live_status(argv: Sequence[str] | None = None) -> int:
 
 def complaint(error: QCityError) -> str:
     """An error as the command prints it: what happened, below it what to do next."""
-    first, *more = [*error.what.splitlines(), *error.todo.splitlines()]
+    from ..decide.wording import visible
+
+    first, *more = [*visible(error.what).splitlines(), *visible(error.todo).splitlines()] or ["it failed without a word"]
     stop = "." if not first.endswith((".", "!", "?")) else ""
     return "\n       ".join([f"qcity: {first}{stop}", *more])
 

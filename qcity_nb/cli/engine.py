@@ -65,7 +65,7 @@ def adopt(args: argparse.Namespace) -> int:
         if look(city.link.store, uptime=False).engine.alive:
             out("An engine runs; there is nothing to adopt.")
             return 0
-        city.link.ensure()
+        city.link.ask("engine.backup")  # answered by an engine that has looked at everything, and what it adopted is in the copy
         view = look(city.link.store, uptime=False)
         out(f"An engine runs now (generation {view.engine.generation}) and looks after {count(len(view.runners), 'runner')}.")
     return 0

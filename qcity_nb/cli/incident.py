@@ -29,9 +29,9 @@ def show(args: argparse.Namespace) -> int:
         row = city.incidents[args.id].row
         if args.json:
             return put_json(shapes.incident(row))
-        took = span(row.closed - row.opened) if row.closed else "not over"
+        took = f"took {span(row.closed - row.opened)}" if row.closed else "not over yet"
         pairs: list[tuple[str, object]] = [
-            ("began", f"{clock(row.opened)} UTC, took {took}"),
+            ("began", f"{clock(row.opened)} UTC, {took}"),
             ("cause", row.cause),
             ("done", "\n".join(row.done)),
             ("proof", "\n".join(row.proof)),

@@ -54,9 +54,8 @@ def show(args: argparse.Namespace) -> int:
         ]
         put_facts(f"{word}: job {row.id} {line(row.plan.name)}", pairs)
         if row.outcome in (Outcome.FAILURE, Outcome.TIMED_OUT):
-            out("  last lines")
-            for text in job.logs(15).splitlines():
-                out(f"    {text}")
+            last = job.logs(15).splitlines()
+            out("\n".join(["  last lines", *(f"    {text}" for text in last)]) if last else "  last lines   none: it never began")
     return 0
 
 
@@ -68,7 +67,7 @@ def logs(args: argparse.Namespace) -> int:
             follow(lambda: job.log, lines=args.lines, over=lambda: job.status is Status.DONE)
             return 0
         row = job.row
-        none = f"Job {row.id} has printed nothing: it is {word_of(row.status, row.outcome)}" + (f" ({line(row.reason)})." if row.reason else ".")
+        none = f"Job {row.id} has printed nothing: {word_of(row.status, row.outcome)}" + (f", {line(row.reason)}." if row.reason else ".")
         out(job.logs(args.lines) or none)
     return 0
 

@@ -81,12 +81,13 @@ def show(args: argparse.Namespace) -> int:
         if args.json:
             return put_json(shapes.runner(item))
         row, state, condition = item.row, item.row.state, item.condition
+        lives = state.phase in (Phase.STARTING, Phase.RUNNING, Phase.STOPPING)
         pairs: list[tuple[str, object]] = [
             ("next", condition.todo),
             ("kind", row.spec.kind),
             ("labels", ", ".join(row.spec.labels)),
             ("since", since(row.since, look(city.link.store, uptime=False).at)),
-            ("process", f"{row.pid} (start number {state.incarnation})" if row.pid else ""),
+            ("process", f"{row.pid} (start number {state.incarnation})" if row.pid and lives else ""),
             ("sandbox", row.sandbox),
             ("up in 24 h", percent(item.uptime)),
             ("trouble", "\n".join(text for text in row.trouble.values() if text)),

@@ -32,7 +32,7 @@ def open_place(args: argparse.Namespace) -> QCity:
 
 def warn(text: str) -> None:
     """A sentence that nobody asked for."""
-    print(f"qcity: {text}", file=sys.stderr, flush=True)
+    print(f"qcity: {visible(text)}", file=sys.stderr, flush=True)
 
 
 def out(text: str = "") -> None:

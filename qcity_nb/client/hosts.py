@@ -81,7 +81,8 @@ class ProcessHost:
         deadline = time.monotonic() + START_SECONDS
         while not is_locked(self._home.lock):
             if self._child.poll() is not None and not is_locked(self._home.lock):
-                raise _failed(self._home, f"with exit code {self._child.returncode}")
+                code = self._child.returncode
+                raise _failed(self._home, f"with exit code {code}" if code >= 0 else f"because it was killed (signal {-code})")
             if time.monotonic() > deadline:
                 raise _failed(self._home, f"within {START_SECONDS:.0f} s")
             time.sleep(0.01)

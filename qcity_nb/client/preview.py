@@ -16,25 +16,28 @@ LARGEST = 1 << 20
 FOLDER = Path(".github") / "workflows"
 
 
-def look_over(folder: Path, *, say: Callable[[str], None], strict: bool) -> None:
-    """Say which jobs are left out and why, and which files cannot be used.
+def look_over(folder: Path, *, say: Callable[[str], None], strict: bool) -> tuple[str, ...]:
+    """Say which jobs are left out and why, and which files cannot be used; what is wrong with those is returned.
 
     Raises:
         Refused: `strict`, and there is something to say.
     """
     said: list[str] = []
+    unusable: list[str] = []
     ran = 0
     for plan in plans(folder):
         if plan.problem:
-            said.append(plan.problem)
+            unusable.append(plan.problem)
         said += [job.refusal for job in plan.jobs if job.refusal]
         ran += sum(not job.refusal for job in plan.jobs)
+    said = unusable + said
     if not said:
-        return
+        return ()
     if strict:
         raise Refused("\n".join(said), "Nothing was started, because of --strict; qcity doctor says what is missing")
     rest = f"The other {count(ran, 'job')} run{'s' if ran == 1 else ''}." if ran else "No job is left."
     say("\n".join(said) + f"\nLeft out. {rest} (qcity up --strict refuses instead; qcity doctor says what is missing)")
+    return tuple(unusable)
 
 
 def plans(folder: Path) -> Iterator[BuildPlan]:

@@ -22,6 +22,8 @@ class Status(Shown):
     view: View
     home: Path
     store: str
+    unusable: tuple[str, ...] = ()
+    """After `up`: what is wrong with workflow files of the repository that cannot be used."""
 
     @property
     def headline(self) -> str:

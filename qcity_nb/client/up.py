@@ -18,18 +18,19 @@ FILE = "qcity.toml"
 LARGEST = 1 << 20
 
 
-def bring_up(city: QCity, repo: str | Path | None, *, strict: bool) -> None:
-    """Start the engine and the runners that the repository asks for."""
+def bring_up(city: QCity, repo: str | Path | None, *, strict: bool) -> tuple[str, ...]:
+    """Start the engine and the runners that the repository asks for; what is wrong with workflow files that cannot be used is returned."""
+    unusable: tuple[str, ...] = ()
     where = _repository(repo)
     asked = read(Path(where)) if where and Path(where).is_dir() else None
     if where and Path(where).is_dir():
-        preview.look_over(Path(where), say=city.link.say, strict=strict)
+        unusable = preview.look_over(Path(where), say=city.link.say, strict=strict)
     city.link.ensure()
     if where is None:
-        return
+        return unusable
     if asked is None:
         city.runners.start("local", repo=where)
-        return
+        return unusable
     for runner in asked.runners:
         options = _options(runner, where)
         city.runners.start(
@@ -43,6 +44,7 @@ def bring_up(city: QCity, repo: str | Path | None, *, strict: bool) -> None:
             timeout=asked.timeout,
             **options,
         )
+    return unusable
 
 
 def read(folder: Path) -> CityConfig | None:

@@ -82,7 +82,7 @@ def engine(facts: EngineFacts, now: datetime) -> Condition:
     """How the engine is."""
     if facts.state is EngineState.RUNNING:
         if facts.note:
-            return Condition(level=Level.WARN, text=facts.note, todo="qcity doctor says more")
+            return Condition(level=Level.WARN, text=f"is running, and says: {facts.note}", todo="qcity doctor says more")
         return Condition(level=Level.WELL, text="is running")
     if facts.state is EngineState.NEVER:
         return Condition(level=Level.OFF, text="was never started here", todo="qcity up starts it")
