@@ -183,6 +183,30 @@ def test_a_store_that_was_damaged_while_no_engine_ran_is_restored_and_no_runner_
         os.kill(before, 0)
 
 
+@pytest.mark.parametrize("how", ["garbage", "gone"])
+def test_a_store_that_is_damaged_under_a_running_engine_is_mended_and_no_runner_is_lost(city, how):
+    city("up", "--repo", city.repository("good", ci=GOOD))
+    city("runner", "start", "command", "--name", "agent", "--", "sleep", "1000")  # after the last copy was made
+    before = {row["name"]: row["pid"] for row in city.json("runner", "list")["runners"]}
+    city.until(lambda: city.json("job", "list")["jobs"][:1] and city.json("job", "list")["jobs"][0]["status"] == "done")
+    with sqlite3.connect(city.home / "qcity.db") as connection:
+        connection.execute("pragma wal_checkpoint(truncate)")
+    if how == "gone":
+        for path in city.home.glob("qcity.db*"):
+            path.unlink()
+    else:
+        with (city.home / "qcity.db").open("r+b") as file:
+            file.write(os.urandom(3000))
+    city.until(lambda: {row["name"]: row["pid"] for row in city.json("runner", "list")["runners"]} == before)
+    assert list(city.home.glob("damaged-*"))
+    city("runner", "stop", "agent")
+    city.until(lambda: [job["outcome"] for job in city.json("job", "list")["jobs"]] == ["success"])
+    assert "have ended" in city("engine", "stop", "--runners")
+    for pid in before.values():
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
 @pytest.mark.parametrize(
     ("store", "words"),
     [
