@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import hashlib
 import json
 import os
 import shutil
@@ -77,6 +78,8 @@ def city(tmp_path):
     yield command
     if is_locked(command.home / "engine.lock"):
         command("engine", "stop", "--runners")
+    outside = hashlib.sha256(os.fsencode(command.home.resolve())).hexdigest()[:16]  # act cannot work below a path with a blank
+    shutil.rmtree(f"/var/tmp/qcity-{outside}", ignore_errors=True)
 
 
 LISTINGS = (("status",), ("runner", "list"), ("job", "list"), ("incident", "list"), ("engine", "status"), ("doctor",))
