@@ -158,6 +158,9 @@ class Engine:
     def _beat(self) -> None:
         context, wall = self.context, self.context.clock.wall()
         context.keep_ballast()
+        with contextlib.suppress(OSError):  # on a full disk the kept half cannot be written; the ballast is for the store
+            for path in (context.home.log, *(context.home.service(name) / "log" for name in context.services)):
+                bound(path, limit=LOG_LIMIT)
         self._supervisor.save_unsaved()
         self._dispatcher.reconcile()
         beats = [(row.id, row.state.phase is Phase.RUNNING, row.state.busy) for row in context.services.values() if _counts(row)]
@@ -175,9 +178,6 @@ class Engine:
 
     def _tidy(self) -> None:
         context, wall = self.context, self.context.clock.wall()
-        for name in context.services:
-            bound(context.home.service(name) / "log", limit=LOG_LIMIT)
-        bound(context.home.log, limit=LOG_LIMIT)
 
         def write(connection: Connection) -> None:
             history.roll_up(connection, now=wall, since=self._rolled)

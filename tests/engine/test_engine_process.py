@@ -194,3 +194,14 @@ def test_no_service_is_told_where_the_store_is(engine: RealEngine, store_url: st
     assert b"QCITY_SERVICE=" in environ
     assert b"QCITY_STORE" not in environ
     assert store_url is None or store_url.encode() not in environ
+
+
+def test_a_log_stays_below_its_bound_and_its_newest_half_is_kept(engine: RealEngine) -> None:
+    """The writer keeps its descriptor and goes on in the emptied file."""
+    engine.run("loud", "sh", "-c", "seq 1 2000000; while true; do echo still here; sleep 0.2; done")
+    log = engine.home.service("loud") / "log"
+    kept = log.with_name("log.1")
+    until(lambda: kept.exists() and b"still here" in log.read_bytes(), seconds=30)
+    assert log.stat().st_size < 8 << 20
+    assert kept.stat().st_size <= 4 << 20
+    assert b"2000000" in kept.read_bytes() + log.read_bytes()
