@@ -1,0 +1,8 @@
+"""A stateful stand-in of GitLab over loopback HTTP, for tests of whatever talks to GitLab: clients, runners, supervisors."""
+
+from __future__ import annotations
+
+from .hub import FakeGitLab
+from .state import Group, Job, Pipeline, Project, Rules, Runner, System
+
+__all__ = ["FakeGitLab", "Group", "Job", "Pipeline", "Project", "Rules", "Runner", "System"]
