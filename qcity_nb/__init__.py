@@ -80,10 +80,11 @@ def open(  # noqa: A001 - `qcity_nb.open` reads as what it does
 
     from .client.city import QCity
     from .client.hosts import Host, InlineHost, ProcessHost
-    from .store.database import prepare, prepare_home
+    from .store.database import Store, prepare, prepare_home
     from .ui import figures
 
-    store, said = prepare(prepare_home(home_folder(home)), os.environ.get("QCITY_STORE") or None)
+    url = os.environ.get("QCITY_STORE") or None
+    store, said = prepare(prepare_home(home_folder(home)), url, follows=True)
     if said:
         say(said)
     runs: Host
@@ -92,7 +93,8 @@ def open(  # noqa: A001 - `qcity_nb.open` reads as what it does
     else:
         from .engine import hosts
 
-        runs = InlineHost(store, hosts.KernelHost(store) if host == "kernel" else hosts.OnceHost(store))
+        own = Store(store.home, url)
+        runs = InlineHost(store, hosts.KernelHost(own) if host == "kernel" else hosts.OnceHost(own))
     return QCity(store, runs, say=say, painter=figures.PAINTER)
 
 

@@ -11,10 +11,24 @@
      │    └── StoreFull      the disk is full
      ├── HomeError           the home folder cannot be used
      ├── EngineError         the engine did not start or does not answer
+     ├── LeaseError          the store of leases did not answer: nobody knows whether what it was asked was done
+     ├── PlatformError       a forge's API refused or did not answer
      └── MissingTool         a program or package is not installed
 """
 
 from __future__ import annotations
+
+PROGRAMS = ("qcity", "qmoi-live-status", "pip", "apt-get", "npm", "sysctl")
+
+
+def advice(todo: str) -> str:
+    """What to do next, as every place shows it: a sentence with a capital letter and a full stop. A program's name stays as it is typed."""
+    todo = todo.strip()
+    if not todo:
+        return ""
+    if not todo.startswith(tuple(f"{name} " for name in PROGRAMS)):
+        todo = todo[0].upper() + todo[1:]
+    return todo if todo[-1] in ".!?…" else todo + "."
 
 
 class QCityError(Exception):
@@ -29,11 +43,12 @@ class QCityError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, todo: str = "", *, permanent: bool = True) -> None:
+        todo = advice(todo)
         super().__init__(what, todo)
         self.what, self.todo, self.permanent = what, todo, permanent
 
     def __str__(self) -> str:
-        return f"{self.what}. {self.todo}" if self.todo else f"{self.what}."
+        return f"{self.what}. {self.todo}".rstrip()
 
 
 class BadInput(QCityError):
@@ -78,5 +93,24 @@ class EngineError(QCityError):
     """The engine did not start or does not answer."""
 
 
+class LeaseError(QCityError):
+    """The store of leases did not answer. A swap may or may not have been done; reading tells."""
+
+
 class MissingTool(QCityError):
     """A program or a package that is needed is not installed."""
+
+
+class PlatformError(QCityError):
+    """A forge's API refused a call, or did not answer.
+
+    Args:
+        kind: unreachable, unauthorized, forbidden, not_found, conflict, busy, invalid, limited, server, garbled.
+        needed: the permission that its reply named.
+        retry_after: seconds that it asked us to wait.
+        layer: of the network: dns, tcp, tls, proxy or http.
+    """
+
+    def __init__(self, what: str, todo: str = "", *, kind: str, needed: str = "", retry_after: float | None = None, layer: str = "") -> None:
+        super().__init__(what, todo, permanent=kind not in ("unreachable", "limited", "server", "garbled", "busy"))
+        self.kind, self.needed, self.retry_after, self.layer = kind, needed, retry_after, layer

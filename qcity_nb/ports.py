@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
+from .model.agent import Package, Remote, RemoteJob, Wanted
+from .model.fleet import Holding, Stored
 from .model.home import Home
+from .model.notice import Notice
 from .model.service import Exit, Identity, Limits, Sandbox, ServiceSpec
 from .model.wire import Fact, Order
 
@@ -91,8 +94,44 @@ class Wire(Protocol):
     def sign(self, name: str, *, beats: bool) -> int:
         """A number that changes with each sign of life: the last beat for kinds that beat, the log's growth for the others."""
 
-    def last_words(self, name: str) -> str:
-        """The last line of the service's log, for an incident's cause; empty when there is none."""
+    def words(self, name: str) -> Sequence[str]:
+        """The last lines of the service's log that say anything, oldest first; the very last one stands in an incident's cause."""
+
+
+class Messenger(Protocol):
+    """Tells the master, without anybody waiting for it."""
+
+    def ways(self) -> Sequence[str]:
+        """The ways that there is an address for."""
+
+    def send(self, notice: Notice) -> None:
+        """Send it soon, by every way that there is an address for."""
+
+    def outcomes(self) -> Sequence[tuple[str, str]]:
+        """The keys of notices that are done with since the last call, and what came of each."""
+
+    def close(self) -> None:
+        """Stop after what is being sent."""
+
+
+class LeaseStore(Protocol):
+    """Where one claim's record is kept, for several places: a register with compare-and-swap.
+
+    A call may raise `LeaseError`; then a swap may have been done all the same, or may be done later. It waits at most the time it was made with.
+    """
+
+    def read(self) -> Stored | None:
+        """The record that is there now, None when there is none."""
+
+    def swap(self, expected: str | None, record: Holding) -> str | None:
+        """Put a record in the place of the version `expected` (None: there is none yet).
+
+        Returns:
+            The new version, or None when another one was there: somebody else was first.
+        """
+
+    def close(self) -> None:
+        """Let go of connections."""
 
 
 class SandboxKind(Protocol):
@@ -125,7 +164,12 @@ class RunnerKind(Protocol):
     """A kind of runner: turns a service's options into a process to start."""
 
     takes_jobs: bool
+    speaks: bool  # reports facts over the wire; whoever takes jobs does
     beats: bool
+    attended: bool  # an attendant says how it is: its log's growth alone proves nothing
+
+    def natural(self, how: Exit, words: Sequence[str]) -> str:
+        """Why it ended as it should (its only job is done, an update), given its log's last lines; empty when that was a failure."""
 
     def check(self, spec: ServiceSpec) -> ServiceSpec:
         """The specification with its defaults filled in. Raises `BadInput` with a sentence when it cannot work."""
@@ -135,3 +179,58 @@ class RunnerKind(Protocol):
 
         The engine adds QCITY_SERVICE and QCITY_INCARNATION to the environment.
         """
+
+class Forge(Protocol):
+    """A platform that gives work to agents, for one scope: a repository, an organisation, a project, a group. A call may raise `PlatformError`."""
+
+    def runners(self) -> Sequence[Remote]:
+        """All runners of the scope. Revalidated for free when nothing changed."""
+
+    def runner(self, id_: int) -> Remote | None:
+        """One of them, or None when there is none of that id."""
+
+    def find(self, name: str) -> Remote | None:
+        """The runner of that name, or None when there is none."""
+
+    def register(self, wanted: Wanted) -> Registration:
+        """What an agent needs to begin: a single-use configuration for an ephemeral one, a short-lived or its own token else."""
+
+    def remove(self, id_: int) -> None:
+        """Delete a registration; one that is gone already is fine. Raises `PlatformError` with `busy` while it runs a job."""
+
+    def set_labels(self, id_: int, labels: Sequence[str]) -> None:
+        """Replace the labels that people gave it."""
+
+    def pause(self, id_: int, *, paused: bool) -> bool:
+        """Have it take no new jobs; False when this platform cannot do that."""
+
+    def queued(self) -> Sequence[RemoteJob]:
+        """The jobs that wait for a runner."""
+
+    def running(self, runner: Remote) -> Sequence[RemoteJob]:
+        """The jobs that this runner is running or ran last."""
+
+    def rerun(self, job: RemoteJob) -> None:
+        """Run a job that was lost again."""
+
+    def cancel(self, job: RemoteJob) -> None:
+        """Cancel the run of a job."""
+
+    def packages(self) -> Sequence[Package]:
+        """The agent's releases for this machine's system and processor, newest first."""
+
+    def verify(self, token: str) -> bool:
+        """Whether an agent's own token is still good, where agents have one that can be asked about."""
+
+    def skew(self) -> timedelta | None:
+        """Our wall clock minus the platform's at the last answer; None before the first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """What `Forge.register` gives. `secret` is the single-use configuration (`jit`) or a token; it stays out of argv, outputs, the store and logs."""
+
+    secret: str = field(repr=False)
+    jit: bool
+    id: int | None = None
+    expires: datetime | None = None

@@ -56,14 +56,15 @@ def postgres_server() -> Iterator[str]:
     if url := os.environ.get("QCITY_TEST_POSTGRES"):
         yield url
         return
-    programs = _find_programs()
-    if programs is None:
-        reason = "PostgreSQL is not installed here (no initdb on PATH or in /usr/lib/postgresql): apt-get install postgresql"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with _private_cluster(programs) as url:
-        yield url
+    with _private_cluster(_programs()) as cluster:
+        yield cluster.url
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL server for one test, which may stop and start it."""
+    with _private_cluster(_programs()) as own:
+        yield own
 
 
 @pytest.fixture
@@ -82,38 +83,62 @@ def postgres_database(postgres_server: str) -> Iterator[str]:
         connection.execute(f"drop database {name} with (force)")
 
 
-def _find_programs() -> Path | None:
-    """The newest folder that holds initdb and pg_ctl: Debian keeps them off PATH, and a link on PATH leads to it."""
+def _programs() -> Path:
+    """The newest folder that holds initdb and pg_ctl: Debian keeps them off PATH, and a link on PATH leads to it. Without one the test skips."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]), reverse=True)
     if on_path := shutil.which("initdb"):
         found.append(Path(on_path).resolve())
-    return found[0].parent if found else None
+    if found:
+        return found[0].parent
+    reason = "PostgreSQL is not installed here (no initdb on PATH or in /usr/lib/postgresql): apt-get install postgresql"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+class Cluster:
+    """A PostgreSQL server in a temporary folder, as the user postgres when we are root: the server refuses to run as root."""
+
+    def __init__(self, programs: Path) -> None:
+        self._programs, self.folder = programs, Path(tempfile.mkdtemp(prefix="qcity-pg-"))
+        self._become: dict[str, object] = {}
+        if os.geteuid() == 0:
+            user = pwd.getpwnam("postgres")
+            os.chown(self.folder, user.pw_uid, user.pw_gid)
+            self._become = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self._data = str(self.folder / "data")
+        self.url = f"postgresql+psycopg://qcity@127.0.0.1:{self._port}/postgres"
+
+    def make(self) -> None:
+        """Make its files."""
+        self._run("initdb", "-D", self._data, "-U", "qcity", "-A", "trust", "-E", "UTF8", "--no-sync")
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        options = f"-p {self._port} -c listen_addresses=127.0.0.1 -k {self.folder} -c fsync=off -c max_connections=120"
+        self._run("pg_ctl", "-D", self._data, "-w", "-l", str(self.folder / "log"), "-o", options, "start")
+
+    def stop(self) -> None:
+        """End it as a crash would."""
+        self._run("pg_ctl", "-D", self._data, "-w", "-m", "immediate", "stop")
+
+    def _run(self, *command: str) -> None:
+        with (self.folder / "said").open("ab") as said:  # not a pipe: the server would keep it open
+            argv = [str(self._programs / command[0]), *command[1:]]
+            subprocess.run(argv, check=True, cwd=self.folder, stdout=said, stderr=said, **self._become)
 
 
 @contextlib.contextmanager
-def _private_cluster(programs: Path) -> Iterator[str]:
-    """A cluster in a temporary folder, as the user postgres when we are root: the server refuses to run as root."""
-    folder = Path(tempfile.mkdtemp(prefix="qcity-pg-"))
-    become: dict[str, object] = {}
-    if os.geteuid() == 0:
-        user = pwd.getpwnam("postgres")
-        os.chown(folder, user.pw_uid, user.pw_gid)
-        become = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
-    def run(*command: str) -> None:
-        with (folder / "said").open("ab") as said:  # not a pipe: the server would keep it open
-            subprocess.run([str(programs / command[0]), *command[1:]], check=True, cwd=folder, stdout=said, stderr=said, **become)
-
-    data = str(folder / "data")
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c fsync=off -c max_connections=120"
+def _private_cluster(programs: Path) -> Iterator[Cluster]:
+    cluster = Cluster(programs)
     try:
-        run("initdb", "-D", data, "-U", "qcity", "-A", "trust", "-E", "UTF8", "--no-sync")
-        run("pg_ctl", "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start")
-        yield f"postgresql+psycopg://qcity@127.0.0.1:{port}/postgres"
+        cluster.make()
+        cluster.start()
+        yield cluster
     finally:
         with contextlib.suppress(subprocess.CalledProcessError):
-            run("pg_ctl", "-D", data, "-m", "immediate", "stop")
-        shutil.rmtree(folder, ignore_errors=True)
+            cluster.stop()
+        shutil.rmtree(cluster.folder, ignore_errors=True)

@@ -6,12 +6,13 @@ its traceback goes to a file, its reader gets the file's path.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import QCityError
+from ..errors import QCityError, StoreFull
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,6 +33,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except QCityError as error:
         print(complaint(error), file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            return _crashed(error, given)
+        where = f" below {error.filename}" if error.filename else ""
+        print(complaint(StoreFull(f"the disk{where} is full", "Free some space, then try again: nothing that was recorded is lost")), file=sys.stderr)
+        return StoreFull.exit_code
     except Exception as error:  # noqa: BLE001 - the one catch-all of the command: recorded, then said
         return _crashed(error, given)
 

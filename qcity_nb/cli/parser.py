@@ -85,6 +85,7 @@ def build() -> Parser:
     _job(commands.add_parser("job", help="look at jobs, run them again, cancel them"), shared, listing)
     _incident(commands.add_parser("incident", help="what went wrong, what was done, how it is known to be well"), listing)
     _engine(commands.add_parser("engine", help="run, stop, look at the engine"), shared, listing)
+    _notify(commands.add_parser("notify", help="whom to tell when repair is exhausted"), shared)
     doctor = commands.add_parser("doctor", parents=[listing], help="what is there, what is missing, how to get it")
     doctor.set_defaults(run="status:doctor")
     demo = commands.add_parser("demo", help="the whole product in under a minute, in a folder of its own")
@@ -99,20 +100,40 @@ def _runner(parser: Parser, shared: Parser, listing: Parser) -> None:
     begin = "qcity runner start"
     usage = f"{begin} KIND [REPO] [options]\n       {begin} command --name NAME [options] -- PROGRAM [ARGUMENT …]\n       {begin} NAME"
     start = verbs.add_parser("start", parents=[shared], usage=usage, help="start a runner, or a known one by its name, and wait until it is up")
-    start.add_argument("kind", metavar="KIND", help="local, command, or the name of a runner that is known")
-    start.add_argument("repo", nargs="?", metavar="REPO", help="local: the repository's folder or address (default: the current folder)")
+    start.add_argument("kind", metavar="KIND", help="local, command, github, gitlab, or the name of a runner that is known")
+    start.add_argument("repo", nargs="?", metavar="REPO", help="local: the folder or address (default: the current folder); github: owner/name")
     start.add_argument("--name", help="its name (default: KIND and the next free number)")
     start.add_argument("--label", action="append", default=[], help="what jobs may ask for by runs-on; repeatable")
     start.add_argument("--slots", type=int, help="local: how many jobs at once")
     start.add_argument("--branch", action="append", help="local: which branches, a pattern; repeatable")
     start.add_argument("--sandbox", choices=("full", "partial", "none"), help="local: refuse to run jobs below this level")
     start.add_argument("--network", action="store_true", default=None, help="local: let jobs use the network")
+    start.add_argument("--org", help="github: an organisation instead of a repository")
+    start.add_argument("--group-path", metavar="PATH", help="gitlab: a group instead of a project")
+    start.add_argument("--url", help="github, gitlab: the address of an enterprise server or of your own GitLab")
+    start.add_argument("--persistent", action="store_true", help="github, gitlab: one registration for many jobs (default: a new one for each)")
+    start.add_argument("--group", help="github: the organisation's runner group")
+    start.add_argument("--version", help="github: pin the runner's version")
+    start.add_argument("--allow-root", action="store_true", help="github, gitlab: let jobs be root where this is root")
     start.set_defaults(run="runner:start")
     for verb, text in (("stop", "stop it now"), ("drain", "let it finish its jobs, then stop it"), ("remove", "stop it and forget it")):
         one = verbs.add_parser(verb, parents=[shared], help=text)
         one.add_argument("name", metavar="NAME")
         one.set_defaults(run=f"runner:{verb}")
     verbs.add_parser("list", parents=[listing], help="all runners").set_defaults(run="runner:list_")
+    verbs.add_parser("discover", parents=[listing], help="agents that somebody else started on this machine").set_defaults(run="runner:discover")
+    for verb, text, parent in (("plan", "how GitHub and GitLab are to what is asked for", listing), ("apply", "make them so", shared)):
+        one = verbs.add_parser(verb, parents=[parent], help=text)
+        one.add_argument("--repo", metavar="PATH", help="the folder with qcity.toml (default: the current one)")
+        one.set_defaults(run=f"runner:{verb}")
+    labels = verbs.add_parser("labels", parents=[shared], help="give a runner of GitHub or GitLab other labels")
+    labels.add_argument("name", metavar="NAME")
+    labels.add_argument("label", nargs="+", metavar="LABEL")
+    labels.set_defaults(run="runner:labels")
+    rename = verbs.add_parser("rename", parents=[shared], help="give a runner another name")
+    rename.add_argument("name", metavar="NAME")
+    rename.add_argument("new", metavar="NEW")
+    rename.set_defaults(run="runner:rename")
     show = verbs.add_parser("show", parents=[listing], help="one runner")
     show.add_argument("name", metavar="NAME")
     show.set_defaults(run="runner:show")
@@ -139,6 +160,16 @@ def _incident(parser: Parser, listing: Parser) -> None:
     show = verbs.add_parser("show", parents=[listing], help="one incident: cause, done, proof")
     show.add_argument("id", metavar="ID", type=_number)
     show.set_defaults(run="incident:show")
+
+
+def _notify(parser: Parser, shared: Parser) -> None:
+    verbs = parser.add_subparsers(metavar="VERB", parser_class=Parser, required=True)
+    for verb, text in (("set", "keep the address; it is taken from QCITY_WEBHOOK or QCITY_SMTP, or asked for"), ("remove", "forget it")):
+        one = verbs.add_parser(verb, parents=[shared], help=text)
+        one.add_argument("way", choices=("webhook", "smtp"), metavar="WAY", help="webhook or smtp")
+        one.set_defaults(run="notify:set_" if verb == "set" else "notify:remove")
+    verbs.add_parser("list", parents=[shared], help="the ways that are set up").set_defaults(run="notify:list_")
+    verbs.add_parser("test", parents=[shared], help="send a message now").set_defaults(run="notify:test")
 
 
 def _engine(parser: Parser, shared: Parser, listing: Parser) -> None:

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
-from ..client import shapes
+from ..client import agents, shapes
 from ..client.city import QCity
 from ..client.runners import Runner
 from ..client.view import look
 from ..decide.wording import count, did_you_mean, percent, sentence, since
 from ..errors import BadInput
 from ..model.service import Phase
+from ..model.wire import AgentView
 from .screen import Mark, follow, open_place, out, put_facts, put_json, put_table
 
-KINDS = ("local", "command")
+AGENT = ("url", "persistent", "allow_root")
+KINDS = ("local", "command", "github", "gitlab")
+OWN = {
+    "local": ("slots", "branch", "sandbox", "network"),
+    "command": (),
+    "github": (*AGENT, "org", "group", "version"),
+    "gitlab": (*AGENT, "group_path"),
+}
+"""Which options each kind understands."""
 
 
 def start(args: argparse.Namespace) -> int:
@@ -23,12 +33,7 @@ def start(args: argparse.Namespace) -> int:
             runner = city.runners[args.kind].start()
         else:
             _check(args, city)
-            options = {"repo": args.repo, "slots": args.slots, "branches": args.branch, "sandbox": args.sandbox, "network": args.network}
-            if args.kind == "local":
-                options["repo"] = args.repo or "."
-            if args.kind == "command":
-                options["command"] = args.tail
-            runner = city.runners.start(args.kind, args.name, labels=args.label, **options)
+            runner = city.runners.start(args.kind, args.name, labels=args.label, **_options(args))
         _say(runner)
     return 0
 
@@ -92,6 +97,7 @@ def show(args: argparse.Namespace) -> int:
             ("up in 24 h", percent(item.uptime)),
             ("trouble", "\n".join(text for text in row.trouble.values() if text)),
             ("incident", f"{state.incident} (qcity incident show {state.incident})" if state.incident else ""),
+            ("platform", _platform(row.agent)),
             ("log", runner.folder / "log"),
         ]
         put_facts(f"{condition.level.glyph} {sentence(f'{row.name} {condition.text}')}", pairs)
@@ -115,16 +121,100 @@ def _check(args: argparse.Namespace, city: QCity) -> None:
             raise BadInput("a command runner needs its program after --", "qcity runner start command --name NAME -- PROGRAM [ARGUMENT …]")
         if not args.name:
             raise BadInput("a command runner needs a name", "qcity runner start command --name NAME -- PROGRAM [ARGUMENT …]")
-        if wrong := [option for option in ("repo", "slots", "branch", "sandbox", "network") if getattr(args, option)]:
-            raise BadInput(f"a command runner takes no {wrong[0]}", "It only keeps a program running; qcity runner start local REPO runs workflows")
+        if args.repo:
+            raise BadInput("a command runner takes no repo", "It only keeps a program running; qcity runner start local REPO runs workflows")
     elif args.tail:
         raise BadInput(f"a {args.kind} runner takes no program after --", "qcity runner start command --name NAME -- PROGRAM keeps a program running")
     if args.kind not in KINDS:
         names = [*KINDS, *(runner.name for runner in city.runners)]
         near = did_you_mean(args.kind, names, what="kind")
         raise BadInput(f'"{args.kind}" is neither a kind of runner nor the name of one', near)
+    mine = OWN.get(args.kind, ())
+    every = {option for options in OWN.values() for option in options}
+    if wrong := sorted(option for option in every - set(mine) if getattr(args, option)):
+        own = ", ".join(f"--{option.replace('_', '-')}" for option in mine) or "only --name and --label"
+        raise BadInput(f"a {args.kind} runner takes no --{wrong[0].replace('_', '-')}", f"It takes {own}")
+    if args.kind in ("github", "gitlab") and not (args.repo or args.org or args.group_path):
+        raise BadInput(f"a {args.kind} runner needs to know where to work", f"qcity runner start {args.kind} OWNER/NAME")
     if args.slots is not None and not 1 <= args.slots <= 64:
         raise BadInput(f"--slots {args.slots}: a runner has between 1 and 64", "Leave it out for one")
+
+
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    """What the kind is told."""
+    if args.kind == "command":
+        return {"command": args.tail}
+    if args.kind == "local":
+        return {"repo": args.repo or ".", "slots": args.slots, "branches": args.branch, "sandbox": args.sandbox, "network": args.network}
+    where = {"repo" if args.kind == "github" else "project": args.repo} if args.repo else {"org": args.org, "group_path": args.group_path}
+    more = {"url": args.url, "group": args.group, "version": args.version, "allow_root": args.allow_root}
+    return {key: value for key, value in {**where, **more}.items() if value} | ({"ephemeral": False} if args.persistent else {})
+
+
+def discover(args: argparse.Namespace) -> int:
+    """Agents on this machine that somebody else started."""
+    with open_place(args) as city:
+        found = agents.discover(city)
+        if args.json:
+            return put_json(shapes.agents(found))
+        rows = [(one["name"], one["forge"], one["scope"] or one["url"], one["pid"], one["how"], one["folder"]) for one in found]
+        put_table(("agent", "forge", "where", "pid", "runs", "folder"), rows, empty="No other agent runs on this machine.")
+        if found:
+            out("They are watched from now on (qcity runner list); nothing is done to them.")
+    return 0
+
+
+def plan(args: argparse.Namespace) -> int:
+    """How things are to what was asked for; exit code 0 only when all is as asked."""
+    with open_place(args) as city:
+        found = agents.plan(city, args.repo)
+        if args.json:
+            put_json(shapes.plan(found))
+        else:
+            _put_plan(found)
+    return 0 if found.ok else 1
+
+
+def apply(args: argparse.Namespace) -> int:
+    """Do what the plan says, and nothing else."""
+    with open_place(args) as city:
+        for text in agents.apply(city, agents.plan(city, args.repo)) or ["There was nothing to do."]:
+            out(text)
+        found = agents.plan(city, args.repo)
+        _put_plan(found)
+    return 0 if found.ok else 1
+
+
+def labels(args: argparse.Namespace) -> int:
+    """Give one other labels."""
+    with open_place(args) as city:
+        agents.set_labels(city, args.name, args.label)
+        out(f"{args.name} has the labels {', '.join(args.label)} now.")
+    return 0
+
+
+def rename(args: argparse.Namespace) -> int:
+    """Give one another name."""
+    with open_place(args) as city:
+        agents.rename(city, args.name, args.new)
+        _say(city.runners[args.new])
+    return 0
+
+
+def _platform(view: AgentView | None) -> str:
+    """How its platform shows an agent, in a line."""
+    if view is None or (view.online is None and not view.note):
+        return ""
+    how = "unknown" if view.online is None else "busy" if view.busy else "online" if view.online else "offline"
+    number = f" as {view.name} (id {view.id})" if view.id else ""
+    return f"{how}{number} at {view.url}" + (f"; {view.note}" if view.note else "")
+
+
+def _put_plan(found: agents.Plan) -> None:
+    out(found.sentence())
+    rows = [(one.name, one.what, Mark(agents.LEVELS[one.match], one.match), one.wanted, one.found, one.act, one.why) for one in found.lines]
+    if rows:
+        put_table(("runner", "what", "is", "asked for", "found", "apply would", "why"), rows, empty="")
 
 
 def _say(runner: Runner) -> None:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import importlib.util
-import os
 import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..decide.health import EngineState
 from ..decide.wording import line, sentence, size
-from ..errors import QCityError
+from ..errors import QCityError, advice
+from ..io.namespaces import NOT_INSTALLED, obstacle
 from ..model.home import Home
 from ..store.database import VERSION, Store, mount_of, refuse_remote
 from .view import look
@@ -34,6 +33,9 @@ class Finding:
     verdict: str
     sentence: str
     todo: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "todo", advice(self.todo))
 
 
 def ok(check: str, text: str) -> Finding:
@@ -172,33 +174,24 @@ def _gitlab() -> Finding:
 def _sandbox(store: Store) -> Finding:
     proved = sorted({view.row.sandbox for view in look(store, uptime=False).runners.values() if view.row.sandbox})
     said = f"; runners here proved: {', '.join(proved)}" if proved else ""
-    missing = list(_missing_for_full())
-    if missing:
-        todo = "jobs run with the best that is left; each one records its level. apt-get install bubblewrap, and allow user namespaces"
-        return warn("sandbox", f"full shutting-in is not to be had: {'; '.join(missing)}{said}", todo)
+    if missing := _missing_for_full():
+        todo = "Jobs run in the best level that is left, and each one records it."
+        return warn("sandbox", f"the level full is not to be had: {missing}{said}", todo)
     if weaker := [level for level in proved if level != "full"]:
         return warn("sandbox", f"bubblewrap starts here, and yet runners proved less{said}", f"qcity runner list shows which are {weaker[0]}")
     return ok("sandbox", f"bubblewrap and user namespaces are there{said}")
 
 
-def _missing_for_full() -> Iterator[str]:
+def _missing_for_full() -> str:
+    """What keeps bubblewrap from working here; empty when it works."""
     if platform.system() != "Linux":
-        yield "bubblewrap needs Linux"
-        return
+        return "bubblewrap is for Linux only"
     bwrap = _bwrap()
     if not bwrap:
-        yield "bwrap is not installed"
-        return
-    if os.geteuid() != 0:
-        for switch in ("/proc/sys/user/max_user_namespaces", "/proc/sys/kernel/unprivileged_userns_clone"):
-            with contextlib.suppress(OSError):
-                if Path(switch).read_text().strip() == "0":
-                    yield f"user namespaces are off ({switch} is 0)"
-                    return
+        return NOT_INSTALLED
     trial = [bwrap, "--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "true"]
     done = subprocess.run(trial, capture_output=True, text=True, timeout=TOOL_SECONDS, check=False, stdin=subprocess.DEVNULL)
-    if done.returncode != 0:
-        yield f"bubblewrap does not start here ({line(done.stderr.strip().rpartition('bwrap: ')[2] or f'exit code {done.returncode}')})"
+    return "" if done.returncode == 0 else obstacle(line(done.stderr) or f"exit code {done.returncode}")
 
 
 def _bwrap() -> str:

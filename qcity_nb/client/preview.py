@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..decide.wording import count
 from ..errors import BadInput, Refused
 from ..model.work import BuildPlan
 
@@ -35,7 +34,7 @@ def look_over(folder: Path, *, say: Callable[[str], None], strict: bool) -> tupl
         return ()
     if strict:
         raise Refused("\n".join(said), "Nothing was started, because of --strict; qcity doctor says what is missing")
-    rest = f"The other {count(ran, 'job')} run{'s' if ran == 1 else ''}." if ran else "No job is left."
+    rest = {0: "No job is left.", 1: "The other job runs."}.get(ran, f"The other {ran} jobs run.")
     say("\n".join(said) + f"\nLeft out. {rest} (qcity up --strict refuses instead; qcity doctor says what is missing)")
     return tuple(unusable)
 

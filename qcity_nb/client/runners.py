@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from ..decide.wording import did_you_mean, percent, sentence, since, visible
 from ..errors import EngineError, NotFound, QCityError, Refused
 from ..io.files import tail
+from ..model.agent import FORGES
 from ..model.service import Desired, Phase, RestartPolicy
 from ..store import services
 from ..store.services import ServiceRow
+from . import credentials
 from .health import Health, Painter
 from .link import Link
 from .tables import Html, Shown, clock, escape, facts, frame, mark, table
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 UP_SECONDS = 30.0
+FORGE_UP_SECONDS = 300.0
+"""An agent has to be fetched and registered first."""
 DOWN_SECONDS = 60.0
 STEADY_SECONDS = 0.5
 """How long a runner that says nothing about itself has to live before it counts as up: one that fails at once has printed its reason by then."""
@@ -157,7 +161,9 @@ class Runners(Shown):
         """Start a runner and wait until it is up. One that is up with the same specification stays as it is.
 
         Args:
-            kind: `local` (give `repo`, and if you like `branches`, `slots`, `sandbox`, `network`) or `command` (give `command`).
+            kind: `local` (give `repo`, and if you like `branches`, `slots`, `sandbox`, `network`), `command` (give `command`), `github` (give
+                `repo` as owner/name, or `org`) or `gitlab` (give `project` or `group_path`); the latter two with `url`, `ephemeral`, `allow_root`.
+                Their token is taken from Colab's secrets, the environment, the keyring, or asked for; it is never stored with the runner.
             name: empty means the one that has this kind and these options already, else the next free number.
             labels: what its jobs may ask for by `runs-on`.
             silent_after: how long it may say nothing before it is looked at.
@@ -171,7 +177,9 @@ class Runners(Shown):
             BadInput: the kind cannot work with these options.
             Refused: it was started and did not come up; the sentence says why.
         """
-        options = {key: _plain(key, value) for key, value in options.items() if value is not None}
+        options = {key: _plain(key, value, kind) for key, value in options.items() if value is not None}
+        if kind in FORGES:
+            credentials.provide(self._link, kind, str(options.get("url") or ""), str(options.get("token") or ""))
         args = _args(kind, labels=labels, options=options, silent_after=silent_after, grace=grace, policy=policy)
         args |= {key: value for key, value in (("retries", retries), ("timeout", _seconds(timeout))) if value is not None}
         return _start(self._link, name or self._name_for(kind, options), args, self._painter)
@@ -240,7 +248,8 @@ def _start(link: Link, name: str, args: Mapping[str, object], painter: Painter) 
     link.ask("runner.start", name, args)
     runner = Runner(link, name, painter)
     steady, since_passed = 0, 0.0
-    for passed in link.until(UP_SECONDS):
+    limit = FORGE_UP_SECONDS if args.get("kind") in FORGES else UP_SECONDS
+    for passed in link.until(limit):
         row = runner.row
         if row.state.phase is Phase.RUNNING:
             if row.state.incarnation != steady:
@@ -253,7 +262,8 @@ def _start(link: Link, name: str, args: Mapping[str, object], painter: Painter) 
         if row.state.phase is Phase.STOPPED and row.state.desired is not Desired.UP:
             raise Refused(f"{name} was stopped by somebody else while it started", f"qcity runner start {name}")
     todo = f"It is still being tried; qcity runner logs {name} shows what it says"
-    raise EngineError(f"{name} has given no sign of life in {UP_SECONDS:.0f} s", todo, permanent=False)
+    trouble = "; ".join(text for text in runner.row.trouble.values() if text)
+    raise EngineError(f"{name} has not come up in {limit:.0f} s" + (f": {trouble}" if trouble else ""), todo, permanent=False)
 
 
 def _not_up(runner: Runner, row: ServiceRow) -> QCityError:
@@ -323,11 +333,11 @@ def _seconds(value: timedelta | float | None) -> float | None:
     return value.total_seconds() if isinstance(value, timedelta) else value
 
 
-def _plain(key: str, value: object) -> object:
+def _plain(key: str, value: object, kind: str) -> object:
     """An option as JSON can carry it; a path to a repository becomes absolute, because the engine lives in another folder."""
     if isinstance(value, timedelta):
         return value.total_seconds()
-    if key == "repo" and isinstance(value, (str, Path)) and "://" not in str(value) and not _scp_like(str(value)):
+    if key == "repo" and kind not in FORGES and isinstance(value, (str, Path)) and "://" not in str(value) and not _scp_like(str(value)):
         return str(Path(value).expanduser().resolve())
     if isinstance(value, Path):
         return str(value)

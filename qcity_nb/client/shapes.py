@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from importlib import resources
 from pathlib import Path
@@ -15,10 +16,12 @@ from typing import Any
 
 from ..decide.wording import sentence
 from ..model.service import Exit
+from ..model.wire import AgentView
 from ..model.work import Build
 from ..store.history import Incident
 from ..store.work import JobRow
 from . import incidents as incident_words
+from .agents import Plan
 from .doctor import Finding
 from .jobs import duration, failing_step, waited
 from .link import now
@@ -87,7 +90,35 @@ def runner(view: RunnerView) -> Shape:
         "uptime_24h": view.uptime,
         "incident": state.incident,
         "last_exit": _exit(state.last_exit),
+        "agent": _agent(row.agent),
     }
+
+
+def _agent(view: AgentView | None) -> Shape | None:
+    if view is None:
+        return None
+    return {
+        "id": view.id,
+        "name": view.name,
+        "online": view.online,
+        "busy": view.busy,
+        "labels": list(view.labels),
+        "version": view.version,
+        "url": view.url,
+        "note": view.note,
+        "checked": moment(view.checked),
+    }
+
+
+def plan(found: Plan) -> Shape:
+    """`qcity runner plan --json`."""
+    return {"ok": found.ok, "sentence": found.sentence(), "lines": [asdict(line) for line in found.lines]}
+
+
+def agents(found: Iterable[Mapping[str, Any]]) -> Shape:
+    """`qcity runner discover --json`."""
+    keys = ("name", "forge", "pid", "folder", "url", "scope", "id", "how")
+    return {"agents": [{key: one.get(key) for key in keys} for one in found]}
 
 
 def job(row: JobRow, build: Build | None, *, root: Path) -> Shape:

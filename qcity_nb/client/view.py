@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.engine import Connection
 
-from ..decide import health
+from ..decide import health, wording
 from ..decide.health import Condition, EngineFacts, EngineState, RunnerFacts
 from ..io.files import is_locked
+from ..model.service import Phase
 from ..model.work import Status as JobStatus
 from ..store import history, lease, services, work
 from ..store.database import Store
@@ -21,6 +22,10 @@ from .hosts import engine_pid
 from .link import now
 
 RECENT_JOBS = 300
+HELPER = "attendant"
+"""A service of our own: it is shown only when it is in trouble."""
+MUTE = timedelta(seconds=20)
+"""An engine that lives and has recorded no beat for this long (it writes one every five seconds) is frozen, or its store takes nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +73,25 @@ def look(store: Store, *, uptime: bool = True) -> View:
     alive, at = is_locked(store.home.lock), now()
     with store.read() as connection:
         last = lease.current(connection, store.place)
-        rows = services.all_of(connection, store.place)
+        rows = [row for row in services.all_of(connection, store.place) if _is_shown(row)]
         jobs = work.latest_jobs(connection, store.place, limit=RECENT_JOBS)
         incidents = tuple(history.open_incidents(connection, store.place))
         shares = up_shares(connection, store.place, since=at - timedelta(hours=24)) if uptime else {}
-    facts = _engine_facts(last, alive=alive)
+    facts = _engine_facts(last, at, alive=alive)
     repairing = {incident.service for incident in incidents if incident.state == "open"}
     conditions = {
-        row.name: health.runner(RunnerFacts(state=row.state, trouble=row.trouble, repairing=row.name in repairing), facts, at) for row in rows
+        row.name: health.runner(
+            RunnerFacts(
+                state=row.state,
+                trouble=row.trouble,
+                repairing=row.name in repairing,
+                foreign=row.spec.kind == "foreign",
+                remote=row.agent.note if row.agent else "",
+            ),
+            facts,
+            at,
+        )
+        for row in rows
     }
     begun = [job for job in jobs if job.started and job.queued and not job.reused and at - job.started < timedelta(hours=24)]
     load = health.Work(
@@ -105,9 +121,16 @@ def up_shares(connection: Connection, place: str, *, since: datetime) -> dict[st
     return {name: up / beats for name, (beats, up) in sums.items() if beats}
 
 
-def _engine_facts(last: Lease | None, *, alive: bool) -> EngineFacts:
+def _is_shown(row: ServiceRow) -> bool:
+    return row.spec.kind != HELPER or row.state.phase is Phase.QUARANTINED
+
+
+def _engine_facts(last: Lease | None, at: datetime, *, alive: bool) -> EngineFacts:
     if alive:
-        return EngineFacts(state=EngineState.RUNNING, last=last.renewed if last else None, note=last.note if last else "")
+        note = last.note if last else ""
+        if last is not None and last.host == "process" and at - last.renewed > MUTE:
+            note = note or f"it has recorded nothing for {wording.span(at - last.renewed)}: what you see is the last that was known"
+        return EngineFacts(state=EngineState.RUNNING, last=last.renewed if last else None, note=note)
     if last is None:
         return EngineFacts(state=EngineState.NEVER)
     return EngineFacts(state=EngineState.STOPPED if last.released else EngineState.DEAD, last=last.renewed)

@@ -3,6 +3,8 @@
     [runner.NAME]   kind labels silent_after grace env, and for
                       local:   repo branches slots sandbox network poll limits = { memory, processes, file_size }
                       command: command cwd
+                      github:  repo or org, url ephemeral group version allow_root hooks
+                      gitlab:  project or group_path, url ephemeral version allow_root hooks downloads
     [policy]        retries timeout restart = { burst, window, base, cap }
 """
 
@@ -107,6 +109,7 @@ def _env(value: object) -> list[str]:
 
 
 COMMON: dict[str, Check] = {"kind": _text, "labels": _texts, "silent_after": _time, "grace": _time, "env": _env}
+_AGENT: dict[str, Check] = {"url": _text, "ephemeral": _flag, "group": _text, "version": _text, "allow_root": _flag, "hooks": _flag}
 KINDS: dict[str, dict[str, Check]] = {
     "local": {
         "repo": _text,
@@ -118,6 +121,8 @@ KINDS: dict[str, dict[str, Check]] = {
         "limits": lambda value: value,  # a table of its own, checked key by key
     },
     "command": {"command": _argv, "cwd": _text},
+    "github": {"repo": _text, "org": _text, **_AGENT},
+    "gitlab": {"project": _text, "group_path": _text, "downloads": _text, **_AGENT},
 }
 LIMITS: dict[str, Check] = {"memory": _size, "processes": _whole(1, 1_000_000), "file_size": _size}
 POLICY: dict[str, Check] = {"retries": _whole(0, 10), "timeout": _time, "restart": lambda value: value}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 
+from ..errors import advice
 from ..model.service import Desired, Phase, ServiceState
 from .wording import count, sentence, since, span
 
@@ -42,6 +43,10 @@ class EngineState(Enum):
     NEVER = "never started"
 
 
+WEAKER = "sandbox"
+"""The trouble that takes nothing from a runner but the strength of its sandbox: said, and not a failure."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EngineFacts:
     """The engine of a place: `last` is its last sign of life, `note` what it says is wrong with itself."""
@@ -58,6 +63,8 @@ class RunnerFacts:
     state: ServiceState
     trouble: Mapping[str, str] = field(default_factory=dict)
     repairing: bool = False  # an incident of it is open
+    foreign: bool = False  # somebody else started it
+    remote: str = ""  # what its platform keeps us from knowing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +74,9 @@ class Condition:
     level: Level
     text: str
     todo: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "todo", advice(self.todo))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,29 +111,19 @@ def runner(facts: RunnerFacts, of: EngineFacts, now: datetime) -> Condition:
         when = f", {since(of.last, now)}" if of.last else ""
         word = {Phase.BACKOFF: "waiting to be restarted"}.get(state.phase, state.phase.value)
         was = f"was {word} when it was last looked at{when}"
-        return Condition(level=Level.STALE, text=was, todo="qcity up")
+        return Condition(level=Level.STALE, text=was, todo="qcity up starts the engine again")
+    if facts.foreign:
+        return _foreign(facts)
     if state.phase is Phase.QUARANTINED:
         todo = f"qcity runner logs {name}, then qcity runner start {name} once the cause is gone"
         return Condition(level=Level.BAD, text=f"is quarantined: {state.reason or 'restarting it did not help'}", todo=todo)
     if state.phase is Phase.BACKOFF:
         wait = "soon" if state.next_at is None else f"in {span(state.next_at - now)}"
         text = f"ended {count(state.failures, 'time')} in a row and starts again {wait}: {state.reason}"
-        return Condition(level=Level.REPAIRING, text=text, todo=f"qcity runner logs {name}")
+        return Condition(level=Level.REPAIRING, text=text, todo=f"qcity runner logs {name} shows what it said")
     if state.phase in (Phase.STOPPED, Phase.STOPPING):
         return _going(state)
-    trouble = "; ".join(text for text in facts.trouble.values() if text)
-    if trouble:
-        return Condition(level=Level.BAD, text=f"has a problem: {trouble}", todo=f"qcity runner show {name}")
-    if facts.repairing:
-        text = "is being repaired" if state.phase is Phase.STARTING else "is up again, its last job still has to prove it"
-        return Condition(level=Level.REPAIRING, text=text)
-    if state.phase is Phase.STARTING:
-        return Condition(level=Level.REPAIRING if state.failures else Level.WARN, text="is starting")
-    if state.desired is Desired.DRAINED:
-        return Condition(level=Level.WARN, text=f"is draining: {count(state.busy, 'job')} to finish")
-    if state.suspicions:
-        return Condition(level=Level.WARN, text="has been silent for longer than it should")
-    return Condition(level=Level.WELL, text=f"is running {count(state.busy, 'job')}" if state.busy else "is up")
+    return _up(facts)
 
 
 def headline(of: EngineFacts, conditions: Mapping[str, Condition], work: Work, now: datetime) -> Condition:
@@ -134,7 +134,7 @@ def headline(of: EngineFacts, conditions: Mapping[str, Condition], work: Work, n
         tail = " What you see is the last that was known." if any(c.level is Level.STALE for c in conditions.values()) else ""
         return Condition(level=how.level, text=f"The engine {how.text}.{tail}", todo=how.todo)
     if not total:
-        return Condition(level=Level.OFF, text="No runner yet.", todo="qcity runner start local PATH_OF_A_REPOSITORY")
+        return Condition(level=Level.OFF, text="No runner yet.", todo="qcity runner start local PATH_OF_A_REPOSITORY makes one")
     for level, word in ((Level.BAD, ("needs you", "need you")), (Level.REPAIRING, ("is being repaired", "are being repaired"))):
         names = [name for name, condition in conditions.items() if condition.level is level]
         if names:
@@ -145,7 +145,8 @@ def headline(of: EngineFacts, conditions: Mapping[str, Condition], work: Work, n
     if not ups:
         who = f"{next(iter(conditions))} is" if total == 1 else f"All {total} runners are"
         waits = f" {count(work.queued, 'job waits', 'jobs wait')} for one." if work.queued else ""
-        return Condition(level=Level.WARN if work.queued else Level.OFF, text=f"{who} stopped, as asked.{waits}", todo="qcity runner start NAME")
+        todo = "qcity runner start NAME starts one again"
+        return Condition(level=Level.WARN if work.queued else Level.OFF, text=f"{who} stopped, as asked.{waits}", todo=todo)
     odd = [name for name in ups if conditions[name].level is Level.WARN]
     if odd:
         return Condition(level=Level.WARN, text=f"{odd[0]} {sentence(conditions[odd[0]].text)} {_load(work)}".strip(), todo=conditions[odd[0]].todo)
@@ -159,6 +160,39 @@ def percentile(values: Iterable[timedelta], share: float = 0.95) -> timedelta | 
     """The smallest value that at least this share of all values does not exceed (nearest rank); None without values."""
     ordered: Sequence[timedelta] = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
+
+
+def _up(facts: RunnerFacts) -> Condition:
+    """How one is that lives, or is about to."""
+    state, name = facts.state, facts.state.name
+    trouble = "; ".join(text for about, text in facts.trouble.items() if text and about != WEAKER)
+    if trouble:
+        return Condition(level=Level.BAD, text=f"has a problem: {trouble}", todo=f"qcity runner show {name} says more")
+    if facts.remote and state.phase is Phase.RUNNING:
+        return Condition(level=Level.STALE, text=f"is up, and {facts.remote}")
+    if facts.repairing:
+        text = "is being repaired" if state.phase is Phase.STARTING else "is up again, its last job still has to prove it"
+        return Condition(level=Level.REPAIRING, text=text)
+    if state.phase is Phase.STARTING:
+        return Condition(level=Level.REPAIRING if state.failures else Level.WARN, text="is starting")
+    if state.desired is Desired.DRAINED:
+        return Condition(level=Level.WARN, text=f"is draining: {count(state.busy, 'job')} to finish")
+    if state.suspicions:
+        return Condition(level=Level.WARN, text="has been silent for longer than it should")
+    text = f"is running {count(state.busy, 'job')}" if state.busy else "is up"
+    if weaker := facts.trouble.get(WEAKER):
+        return Condition(level=Level.WARN, text=f"{text}, and its jobs are not fully shut in: {weaker}", todo="qcity doctor says more")
+    return Condition(level=Level.WELL, text=text)
+
+
+def _foreign(facts: RunnerFacts) -> Condition:
+    """An agent of somebody else: what is seen of it, and that nothing is done."""
+    if facts.state.phase is not Phase.RUNNING:
+        return Condition(level=Level.OFF, text="is gone; somebody else started it")
+    trouble = "; ".join(text for text in facts.trouble.values() if text)
+    if trouble:
+        return Condition(level=Level.WARN, text=f"has a problem: {trouble}", todo="It is watched only: mend it the way it was started")
+    return Condition(level=Level.WELL, text="is running a job, watched only" if facts.state.busy else "is up, watched only: somebody else started it")
 
 
 def _going(state: ServiceState) -> Condition:

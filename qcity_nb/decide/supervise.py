@@ -16,8 +16,17 @@ S, A, R, T, B, Q = Phase.STOPPED, Phase.STARTING, Phase.RUNNING, Phase.STOPPING,
 
 NEXT: dict[Phase, dict[str, Phase]] = {
     S: {"start": A, "adopt": R},
-    A: {"proved": R, "exit, first of its row": A, "exit": B, "exit, budget spent": Q, "stop": T, "silent": T},
-    R: {"exit, first of its row": A, "exit": B, "exit, budget spent": Q, "exit, drained": S, "stop": T, "silent": T},
+    A: {"proved": R, "exit, asks for a person": Q, "exit, first of its row": A, "exit": B, "exit, budget spent": Q, "stop": T, "silent": T},
+    R: {
+        "exit, its work done": A,
+        "exit, first of its row": A,
+        "exit": B,
+        "exit, budget spent": Q,
+        "exit, asks for a person": Q,
+        "exit, drained": S,
+        "stop": T,
+        "silent": T,
+    },
     T: {"exit": S, "exit, wanted up": A, "exit, wanted up later": B, "exit, budget spent": Q},
     B: {"delay over": A, "stop": S, "adopt": R, "start": A},
     Q: {"start": A, "stop": S, "adopt": R},
@@ -48,6 +57,7 @@ class Alarm:
     service: str
     title: str
     cause: str
+    evidence: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,12 +133,12 @@ def idle(state: ServiceState, now: datetime) -> Decision:
     return state, ()
 
 
-def proved(state: ServiceState, spec: ServiceSpec, now: datetime) -> Decision:
-    """A sign of life arrived: a beat, progress in its log, or a second of being alive where there is nothing else."""
+def proved(state: ServiceState, spec: ServiceSpec, now: datetime, *, proof: str = "it gave a sign of life after the restart") -> Decision:
+    """A sign of life arrived: a beat, progress in its log, a second of being alive where there is nothing else, or an attendant's word."""
     state = replace(state, suspicions=0)
     if state.phase is A:
         state = move(state, "proved", now, reason="")
-        return state, (Mended(service=state.name, proof="it gave a sign of life after the restart"),) if state.incident else ()
+        return state, (Mended(service=state.name, proof=proof),) if state.incident else ()
     if state.phase is R and state.failures and now - state.since >= spec.policy.reset_after:
         state = replace(state, failures=0, starts=())
     return state, ()
@@ -164,8 +174,22 @@ def silent(state: ServiceState, now: datetime, *, quiet: timedelta, working: boo
     return after, (*alarm, End(service=state.name, reason=why))
 
 
-def exited(state: ServiceState, spec: ServiceSpec, now: datetime, how: Exit) -> Decision:
-    """The service's processes are gone: all of them, the leftovers too."""
+def ailing(state: ServiceState, now: datetime, *, title: str, cause: str, evidence: tuple[str, ...] = ()) -> Decision:
+    """An agent's attendant has found, and proved, what only a restart mends. The one that looks after it has made sure that it is not busy."""
+    if state.phase not in (A, R):
+        return state, ()
+    after = move(state, "silent", now, suspicions=0, repairing=True, reason=cause)
+    alarm = () if state.incident else (Alarm(service=state.name, title=title, cause=cause, evidence=evidence),)
+    return after, (*alarm, End(service=state.name, reason=cause))
+
+
+def exited(state: ServiceState, spec: ServiceSpec, now: datetime, how: Exit, *, natural: str = "", person: str = "") -> Decision:
+    """The service's processes are gone: all of them, the leftovers too.
+
+    Args:
+        natural: why this was no failure: an ephemeral agent has done its job, an update waits to be started.
+        person: why only a person can go on; it is quarantined at once.
+    """
     state = replace(state, last_exit=how, suspicions=0, busy=0)
     if state.phase in (S, B, Q):
         return state, ()
@@ -177,6 +201,13 @@ def exited(state: ServiceState, spec: ServiceSpec, now: datetime, how: Exit) -> 
         return move(state, why, now, next_at=None, reason=state.reason or "asked to stop"), ()
     if state.phase is T and not state.repairing:  # stopped and started again by a person: no failure
         return _spawn(state, "exit, wanted up", now)
+    if person:
+        alarm = () if state.incident else (Alarm(service=state.name, title=f"{state.name} needs you", cause=person),)
+        gave_up = GaveUp(service=state.name, why=person)
+        way = "exit, budget spent" if state.phase is T else "exit, asks for a person"
+        return move(state, way, now, next_at=None, reason=person), (*alarm, gave_up)
+    if natural and state.phase is R:
+        return _spawn(replace(state, failures=0, starts=()), "exit, its work done", now)
     return _restart(state, spec, now, how)
 
 

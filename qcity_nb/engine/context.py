@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from ..errors import StoreCorrupt, StoreError, StoreFull
 from ..model.home import Home
+from ..model.wire import AgentFact, Mend
 from ..ports import Clock, Processes, RunnerKind, Wire
 from ..store import services as rows
 from ..store.database import Store
@@ -43,6 +44,9 @@ class Context:
     unsaved: set[str] = field(default_factory=set)
     unread: dict[tuple[str, int], int] = field(default_factory=dict)  # facts that a store that was away could not take: how far they were read
     heads: dict[str, dict[str, str]] = field(default_factory=dict)  # the newest commits known, per runner and ref
+    told: list[AgentFact] = field(default_factory=list)  # what was said of agents and nobody acted on yet
+    mends: dict[str, Mend] = field(default_factory=dict)  # what the next life of an agent has to do before it runs
+    persons: dict[str, str] = field(default_factory=dict)  # why an agent that is about to end needs a person
     note: str = ""
     lost_store: bool = False  # its file is damaged or was replaced: only a new engine can go on
     stopping: bool = False

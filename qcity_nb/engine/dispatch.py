@@ -8,8 +8,9 @@ from dataclasses import replace
 from sqlalchemy.engine import Connection
 
 from ..decide import matrix, queue, supervise
+from ..decide.health import WEAKER
 from ..model.service import Desired, Phase
-from ..model.wire import BuildFound, CancelJob, Fact, Hello, JobBegan, JobEnded, JobMoved, Needed, RunJob, Trouble
+from ..model.wire import AgentFact, BuildFound, CancelJob, Fact, Hello, JobBegan, JobEnded, JobMoved, Needed, RunJob, Trouble
 from ..model.work import DEFAULT_TIMEOUT, Build, BuildPlan, JobPlan, Outcome, Status
 from ..ports import Ended
 from ..store import history, work
@@ -40,7 +41,8 @@ class Dispatcher:
         """Read what the workers said and put it into the store, with how far it was read, in one transaction."""
         context = self._c
         for name, row in list(context.services.items()):
-            if not context.kinds(row.spec.kind).takes_jobs or row.state.incarnation == 0:
+            kind = context.kinds(row.spec.kind)
+            if not kind.speaks or row.state.incarnation == 0:
                 continue
             facts, offset = context.wire.receive(name, row.state.incarnation, row.offset)
             if offset == row.offset:
@@ -57,6 +59,9 @@ class Dispatcher:
                 context.services.update(before)  # nothing was read: it will be read again
                 continue
             heard = context.services[name]
+            context.told += [fact for fact in facts if isinstance(fact, AgentFact)]
+            if kind.attended:
+                continue
             self._supervisor.apply(name, supervise.proved(heard.state, heard.spec, context.clock.now()))  # whoever speaks, lives
             if any(isinstance(fact, (BuildFound, JobEnded)) for fact in facts):
                 context.work_changed = True
@@ -235,11 +240,13 @@ class Dispatcher:
         context = self._c
         row = context.services[name]
         if isinstance(fact, Hello):
-            context.services[name] = rows.note(connection, row, sandbox=fact.sandbox, trouble=_told(row.trouble, "sandbox", fact.missing))
+            context.services[name] = rows.note(connection, row, sandbox=fact.sandbox, trouble=_told(row.trouble, WEAKER, fact.missing))
         elif isinstance(fact, Trouble):
             context.services[name] = rows.note(connection, row, trouble=_told(row.trouble, fact.about, fact.text))
         elif isinstance(fact, BuildFound):
             self._found(connection, name, fact.plan)
+        elif isinstance(fact, AgentFact):
+            return  # `engine.agents` acts on it once it is read for good
         else:
             job = work.by_token(connection, fact.token)
             if job is None or job.status is Status.DONE or job.runner != name or job.incarnation != incarnation:

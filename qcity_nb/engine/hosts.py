@@ -21,8 +21,9 @@ from ..io.processes import LinuxProcesses
 from ..io.spool import Doorbell, ring
 from ..io.wire import FileWire
 from ..kinds import load
+from ..kinds.notifiers import Messenger
 from ..ports import RunnerKind
-from ..store.database import Store
+from ..store.database import Store, prepare
 from .loop import Engine
 
 LOOKS = 10
@@ -61,10 +62,11 @@ class Host:
         lock = _take(store.home.lock)
         if lock is None:
             raise EngineError(f"another engine of {store.home.root} is alive", "qcity engine status says which", permanent=False)
-        self._lock, self._store, self._alone = lock, store, host == "process"
+        self._lock, self._store = lock, store
         self._bell = Doorbell(store.home.doorbell)
         self._processes = LinuxProcesses(store.home, store.place, subreaper=subreaper)
         self._clock = SystemClock()
+        self._messenger = Messenger(store.home, lambda: ring(store.home.doorbell))
         self.engine = Engine(
             store=store,
             clock=self._clock,
@@ -74,6 +76,7 @@ class Host:
             home=store.home,
             holder=f"{socket.gethostname()}:{os.getpid()}",
             host=host,
+            messenger=self._messenger,
         )
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)  # for people; the lock itself is what counts
@@ -94,9 +97,9 @@ class Host:
     def close(self) -> None:
         """Let go of everything; services go on running."""
         self.engine.stop()
+        self._messenger.close()
         self._bell.close()
-        if self._alone:
-            self._store.close()  # before the lock: whoever waits for it may take the home away
+        self._store.close()  # before the lock: whoever waits for it may take the home away
         os.close(self._lock)
 
     def _wait(self, seconds: float) -> None:
@@ -111,7 +114,7 @@ class KernelHost:
     """The loop in a thread of this process, for places where no process may be started beside it.
 
     Args:
-        store: an open store.
+        store: an open store, for nobody else: it is closed at the end.
     """
 
     def __init__(self, store: Store) -> None:
@@ -149,17 +152,22 @@ class KernelHost:
             self._ready.set()
             return
         self._ready.set()
-        try:
-            host.run(self._ended.is_set)
-        finally:
-            host.close()
+        while True:
+            try:
+                host.run(self._ended.is_set)
+            finally:
+                host.close()
+            if not host.engine.context.lost_store or self._ended.is_set():
+                return
+            self._store = _again(self._store)
+            host = Host(self._store, host="kernel")
 
 
 class OnceHost:
     """The loop while somebody waits for it: a papermill run, CI, cron. What it started ends with it.
 
     Args:
-        store: an open store.
+        store: an open store, for nobody else: it is closed at the end.
     """
 
     def __init__(self, store: Store) -> None:
@@ -177,8 +185,13 @@ class OnceHost:
 
     def pump(self, seconds: float) -> None:
         """Run the loop for so long."""
-        if self._host is not None:
-            self._host.run(lambda: False, seconds=seconds)
+        if self._host is None:
+            return
+        self._host.run(lambda: False, seconds=seconds)
+        if self._host.engine.context.lost_store:
+            self._host.close()
+            self._store = _again(self._store)
+            self.start()
 
     def close(self) -> None:
         """End what was started, then the engine."""
@@ -188,6 +201,11 @@ class OnceHost:
         self._host.run(lambda: False, seconds=60)
         self._host.close()
         self._host = None
+
+
+def _again(store: Store) -> Store:
+    """The store at the same place, restored where that was needed."""
+    return prepare(store.home, None if store.embedded else store.url.render_as_string(hide_password=False))[0]
 
 
 LOST_STORE = 3

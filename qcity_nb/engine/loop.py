@@ -12,12 +12,14 @@ from ..errors import QCityError, StoreCorrupt, StoreError
 from ..io.files import bound
 from ..model.home import Home
 from ..model.service import Desired, Phase
-from ..ports import Clock, Ended, Processes, RunnerKind, Wire
-from ..store import history, intents, lease
+from ..ports import Clock, Ended, Messenger, Processes, RunnerKind, Wire
+from ..store import commands, history, intents, lease
 from ..store import services as rows
 from ..store.database import Store
+from .agents import FOREIGN, Agents
 from .context import Context
 from .dispatch import Dispatcher
+from .notices import Notices
 from .orders import Orders
 from .supervisor import Supervisor
 
@@ -41,6 +43,7 @@ class Engine:
         home: the paths.
         holder: who this engine is, for people: host and pid.
         host: process, kernel or once.
+        messenger: tells the master; None where nobody is to be told.
     """
 
     def __init__(
@@ -54,11 +57,14 @@ class Engine:
         home: Home,
         holder: str = "",
         host: str = "process",
+        messenger: Messenger | None = None,
     ) -> None:
         self.context = Context(store=store, clock=clock, processes=processes, wire=wire, kinds=kinds, home=home)
         self._supervisor = Supervisor(self.context)
         self._dispatcher = Dispatcher(self.context, self._supervisor)
-        self._orders = Orders(self.context, self._supervisor, self._dispatcher)
+        self._agents = Agents(self.context, self._supervisor)
+        self._notices = Notices(self.context, self._supervisor, messenger)
+        self._orders = Orders(self.context, self._supervisor, self._dispatcher, self._agents, self._notices)
         self._holder, self._host = holder, host
         self._due: dict[str, datetime] = {}
         self._drift = timedelta(0)
@@ -76,7 +82,8 @@ class Engine:
     def over(self) -> bool:
         """Whether the engine was asked to end and may go: at once, or when its runners are gone if that was asked too."""
         alive = (Phase.STARTING, Phase.RUNNING, Phase.STOPPING)
-        waits = self.context.stop_services and any(row.state.phase in alive for row in self.context.services.values())
+        ours = [row for row in self.context.services.values() if row.spec.kind != FOREIGN]
+        waits = self.context.stop_services and any(row.state.phase in alive for row in ours)
         return self.fenced or self.context.lost_store or (self.context.stopping and not waits)
 
     def start(self) -> None:
@@ -85,6 +92,7 @@ class Engine:
         context.keep_ballast()
 
         def write(connection: Connection) -> None:
+            commands.begin_again(connection, context.store.place)
             context.generation = lease.take(connection, context.store.place, holder=self._holder, host=self._host, now=context.clock.wall())
             self._flip_engine(connection, "", "up", f"generation {context.generation}, {self._holder}")
 
@@ -104,6 +112,10 @@ class Engine:
             self._orders.obey()
             self._dispatcher.hear()
             self._dispatcher.step()
+            if self.context.told or self._is_due("agents", LOOK, self.context.clock.now()):
+                self._agents.step()
+            if self._is_due("notices", BEAT, self.context.clock.now()):
+                self._notices.step()
         except StoreCorrupt as error:
             context.note, context.lost_store = str(error), True
         except StoreError as error:  # supervising goes on from memory
@@ -172,6 +184,10 @@ class Engine:
 
         if context.record(write) and not context.unsaved:
             context.note = ""
+        try:
+            context.store.look_afresh()
+        except StoreCorrupt as error:
+            context.note, context.lost_store = str(error), True
         if self._kept != set(context.services):  # a copy without the newest runner would lose it
             self._kept = set(context.services)
             self._back_up()

@@ -13,14 +13,20 @@ from sqlalchemy.engine import Connection
 
 from ..decide import supervise
 from ..errors import BadInput, NotFound, QCityError, Refused, StoreError
-from ..model.service import Phase, RestartPolicy, ServiceSpec, ServiceState
+from ..model.service import Desired, Phase, RestartPolicy, ServiceSpec, ServiceState
 from ..store import commands, work
 from ..store import services as rows
+from .agents import ATTENDANT, FOREIGN, Agents
 from .context import Context
 from .dispatch import Dispatcher
+from .notices import Notices
 from .supervisor import Supervisor
 
 NAME = "letters, digits, dot, dash and underscore, at most 64"
+
+
+LATER = frozenset({"notify.test", "runner.labels", "runner.discover", "runner.plan", "runner.delete"})
+"""What others have to be asked for: their answer is the command's."""
 
 
 class Orders:
@@ -30,10 +36,13 @@ class Orders:
         context: the engine's hands and memory.
         supervisor: starts and stops services.
         dispatcher: re-runs and cancels jobs.
+        agents: has a platform forget an agent before it is stopped.
+        notices: tells the master.
     """
 
-    def __init__(self, context: Context, supervisor: Supervisor, dispatcher: Dispatcher) -> None:
+    def __init__(self, context: Context, supervisor: Supervisor, dispatcher: Dispatcher, agents: Agents, notices: Notices) -> None:
         self._c, self._supervisor, self._dispatcher = context, supervisor, dispatcher
+        self._agents, self._notices = agents, notices
         self._verbs = {
             "runner.start": self._start,
             "runner.stop": self._stop,
@@ -53,6 +62,9 @@ class Orders:
         for command in asked:
             status, result = "done", {}
             try:
+                if command.verb in LATER:
+                    self._later(command)
+                    continue
                 if command.verb not in self._verbs:
                     raise BadInput(f'this engine does not know "{command.verb}"', "qcity engine stop, then try again: a newer engine will start")
                 result = self._verbs[command.verb](command.subject, command.args)
@@ -71,6 +83,14 @@ class Orders:
             )
         return bool(asked)
 
+    def _later(self, command: commands.Command) -> None:
+        """Begin what is answered by somebody else."""
+        if command.verb == "notify.test":
+            self._notices.test(command.id)
+        else:
+            self._agents.ask(command.id, command.verb.partition(".")[2], {**command.args, "service": command.subject or ATTENDANT})
+        self._c.record(lambda connection: commands.begin(connection, command.id))
+
     def _start(self, name: str, args: Mapping[str, object]) -> dict[str, object]:
         context, wall = self._c, self._c.clock.wall()
         spec = context.kinds(str(args.get("kind"))).check(spec_of(name, args))
@@ -87,18 +107,39 @@ class Orders:
         return self._about(name)
 
     def _stop(self, name: str, _args: Mapping[str, object]) -> dict[str, object]:
-        self._row(name)
+        self._ours(name)
         self._supervisor.drop_incident(name)
-        self._supervisor.apply(name, supervise.stopped(self._row(name).state, self._c.clock.now()))
+        if self._told_its_platform(name, Desired.DOWN):
+            self._agents.leave(name, lambda: self._bring_down(name))
+        else:
+            self._bring_down(name)
         return self._about(name)
 
+    def _bring_down(self, name: str) -> None:
+        self._supervisor.apply(name, supervise.stopped(self._row(name).state, self._c.clock.now()))
+
     def _drain(self, name: str, _args: Mapping[str, object]) -> dict[str, object]:
-        self._supervisor.apply(name, supervise.drained(self._row(name).state, self._c.clock.now()))
+        self._ours(name)
+        if self._told_its_platform(name, Desired.DRAINED):
+            self._agents.leave(name, lambda: self._let_finish(name), act="drain")
+        else:
+            self._let_finish(name)
         return self._about(name)
+
+    def _let_finish(self, name: str) -> None:
+        self._supervisor.apply(name, supervise.drained(self._row(name).state, self._c.clock.now()))
+
+    def _told_its_platform(self, name: str, desired: Desired) -> bool:
+        """Whether a platform has to hear of it first, so that it gives the runner no job meanwhile. What is wanted is stored at once."""
+        row = self._row(name)
+        if not self._c.kinds(row.spec.kind).attended or row.state.phase is not Phase.RUNNING:
+            return False
+        self._supervisor.apply(name, (replace(row.state, desired=desired), ()))
+        return True
 
     def _remove(self, name: str, _args: Mapping[str, object]) -> dict[str, object]:
         row = self._row(name)
-        if row.state.phase not in (Phase.STOPPED, Phase.QUARANTINED, Phase.BACKOFF):
+        if row.state.phase not in (Phase.STOPPED, Phase.QUARANTINED, Phase.BACKOFF) and row.spec.kind != FOREIGN:
             raise Refused(f"{name} is {row.state.phase.value}", f"qcity runner stop {name} first")
         self._supervisor.drop_incident(name)
         self._c.record(lambda connection: rows.remove(connection, row, at=self._c.clock.wall()))
@@ -140,7 +181,7 @@ class Orders:
     def end(self, *, runners: bool) -> None:
         """End the engine; with `runners`, first everything that it supervises."""
         if runners:
-            for name, row in list(self._c.services.items()):
+            for name, row in [(name, row) for name, row in self._c.services.items() if row.spec.kind != FOREIGN]:
                 self._supervisor.apply(name, supervise.stopped(row.state, self._c.clock.now(), why="the engine was asked to end with its runners"))
         self._c.stopping = True
         self._c.stop_services = runners
@@ -155,6 +196,12 @@ class Orders:
         except KeyError:
             known = ", ".join(sorted(self._c.services)) or "none yet"
             raise NotFound(f'there is no runner "{name}"', f"there are: {known}") from None
+
+    def _ours(self, name: str) -> rows.ServiceRow:
+        row = self._row(name)
+        if row.spec.kind == FOREIGN:
+            raise Refused(f"{name} was started by somebody else", "It is only watched here; end it the way it was started")
+        return row
 
     def _job(self, subject: str) -> work.JobRow:
         job = None
@@ -191,6 +238,7 @@ def spec_of(name: str, args: Mapping[str, object]) -> ServiceSpec:
         "policy": msgspec.convert(policy, RestartPolicy, strict=False),
         "silent_after": args.get("silent_after"),
         "grace": args.get("grace") if args.get("grace") is not None else 10.0,
+        "fallback": args.get("fallback") or "",
         "retries": args.get("retries") if args.get("retries") is not None else 1,
         "job_timeout": args.get("timeout"),
     }

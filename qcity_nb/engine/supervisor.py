@@ -136,7 +136,8 @@ class Supervisor:
             for name in context.unsaved & set(stored):
                 row = context.services[name]
                 state = self._caught_up(connection, row.state)
-                context.services[name] = rows.save(connection, stored[name], state, at=context.clock.wall(), generation=context.generation)
+                saved = rows.save(connection, stored[name], state, at=context.clock.wall(), generation=context.generation)
+                context.services[name] = rows.note(connection, saved, pid=row.pid)  # what was started meanwhile is known to us only
 
         if context.record(write):
             context.unsaved.clear()
@@ -159,8 +160,10 @@ class Supervisor:
         row = self._c.services.get(ended.name)
         if row is None or ended.incarnation != row.state.incarnation:
             return
-        now = self._c.clock.now()
-        self.apply(ended.name, supervise.exited(row.state, row.spec, now, ended.how), how=ended.how, lost=lost)
+        natural = self._c.kinds(row.spec.kind).natural(ended.how, self._c.wire.words(ended.name))
+        person = self._c.persons.pop(ended.name, "")
+        decision = supervise.exited(row.state, row.spec, self._c.clock.now(), ended.how, natural=natural, person=person)
+        self.apply(ended.name, decision, how=None if natural or person else ended.how, lost=lost)
 
     def look(self) -> None:
         """Look for signs of life, and for the lack of them."""
@@ -170,7 +173,10 @@ class Supervisor:
         for name, row in list(context.services.items()):
             if row.state.phase not in (Phase.STARTING, Phase.RUNNING):
                 continue
-            beats = context.kinds(row.spec.kind).beats
+            kind = context.kinds(row.spec.kind)
+            if kind.attended:
+                continue  # its attendant says how it is
+            beats = kind.beats
             value = context.wire.sign(name, beats=beats)
             sign = context.signs.setdefault(name, Sign(value=value))
             limit = row.spec.silent_after or (BEAT_LIMIT if beats else None)
@@ -203,7 +209,7 @@ class Supervisor:
             self.apply(name, supervise.adopted(state, now))
         elif state.phase in (Phase.STARTING, Phase.RUNNING, Phase.STOPPING):
             if isinstance(found, Ended) and found.incarnation == state.incarnation:
-                self.apply(name, supervise.exited(state, row.spec, now, found.how), how=found.how, lost=self._jobs_of(name))
+                self.exited(found, lost=self._jobs_of(name))
             elif state.phase is Phase.STARTING:  # recorded, never done
                 self._perform(name, supervise.Spawn(service=name, incarnation=state.incarnation), "")
             else:
@@ -285,6 +291,8 @@ class Supervisor:
             with contextlib.suppress(StoreError), context.store.read() as connection:  # older ones will do: a build is taken once
                 context.heads[name] = work.heads(connection, context.store.place, name)
             context.wire.send(name, incarnation, Seen(heads=context.heads.get(name, {})))
+        if name in context.mends:
+            context.wire.send(name, incarnation, context.mends.pop(name))
         context.signs[name] = Sign(value=context.wire.sign(name, beats=kind.beats))
         pid = context.processes.start(row.spec, launch, incarnation=incarnation, generation=context.generation)
         context.services[name] = replace(row, pid=pid)
@@ -296,10 +304,11 @@ class Supervisor:
         """What an intent means for the incident that is open, or that it opens."""
         context, wall = self._c, self._c.clock.wall()
         if isinstance(intent, supervise.Alarm):
-            words = redact(context.wire.last_words(state.name))
+            words = redact("".join(context.wire.words(state.name)[-1:]))
             cause = supervise.describe(how, words) if how is not None else intent.cause
+            lines = [redact(line) for line in intent.evidence] or ([words] if words else [])
             number = history.open_incident(
-                connection, context.store.place, state.name, title=intent.title, cause=cause, evidence=[words] if words else [], awaits=lost, at=wall
+                connection, context.store.place, state.name, title=intent.title, cause=cause, evidence=lines, awaits=lost, at=wall
             )
             state = replace(state, incident=number)
         incident = history.get_incident(connection, context.store.place, state.incident) if state.incident else None

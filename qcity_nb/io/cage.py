@@ -38,6 +38,13 @@ def _mount(source: str, target: str, kind: str | None, flags: int, options: str 
     )
 
 
+def words(error: BaseException) -> str:
+    """An error as a person reads it: what was refused and about what, without the number."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
 def stage(paths: list[str]) -> list[str]:
     """Where each of `paths` can be reached by any uid, in a mount namespace of our own. Root only.
 
@@ -166,7 +173,7 @@ def keep(spec: dict[str, Any], argv: list[str]) -> int:
                 landlock(spec["work"], spec["readable"], spec["system"])
             os.execvpe(argv[0], argv, dict(os.environ))
         except BaseException as error:  # noqa: BLE001 - the child must never return into the parent's code
-            os.write(2, f"cage: {error}\n".encode())
+            os.write(2, f"cage: {words(error)}\n".encode())
             os._exit(127)
     signal.signal(signal.SIGTERM, lambda *_: (kill_rest(uid), os._exit(143)))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -276,7 +283,7 @@ def main() -> int:
             bwrap(spec, argv)
         return keep(spec, argv)
     except OSError as error:
-        sys.stderr.write(f"cage: {error}\n")
+        sys.stderr.write(f"cage: {words(error)}\n")
         return 126
 
 

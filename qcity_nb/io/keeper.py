@@ -7,56 +7,60 @@ A keeper is a subreaper: whatever its service double-forks or hands to a new ses
 
 from __future__ import annotations
 
-import array
 import contextlib
 import ctypes
 import errno
 import gc
 import json
 import os
-import signal
-import socket
 import sys
 import time
-from pathlib import Path
-from typing import Any
+
+TYPE_CHECKING = False  # not that of `typing`, whose import costs two megabytes when there are a hundred keepers
+if TYPE_CHECKING:
+    import signal
+    import socket
+    from typing import Any
+else:  # the plain ones: `signal` makes enums of numbers, which writes to a dozen pages
+    import _signal as signal
+    import _socket as socket
 
 PR_SET_CHILD_SUBREAPER = 36
 SIGNALS = frozenset(map(int, (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP)))
 PRCTL = ctypes.CDLL(None).prctl
 REAP_SECONDS = 15.0
+SPACE = socket.CMSG_SPACE(3 * 4)  # for three descriptors
 
 
 def serve(channel: socket.socket) -> None:
-    """The fork server's loop; it ends when the engine's end of the channel is closed."""
+    """The fork server's loop; it ends when the engine's end of the channel is closed.
+
+    Every page that is written between two forks, here or in the keeper, is a page of that keeper's own, and counting references writes too.
+    So both do as little as they can: the request is parsed by the process that becomes the service, and by the keeper when its wait is over.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # inherited by the keepers, which wait for them; a service gets a clean mask
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # an ended keeper leaves no zombie here
     gc.disable()
     gc.freeze()
-    channel.settimeout(1.0)  # so that ended keepers do not stay zombies for long
     while True:
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        try:
-            raw, fds = _receive(channel)
-        except TimeoutError:
-            continue
+        raw, passed, _flags, _address = channel.recvmsg(1 << 20, SPACE)
         if not raw:
             return
-        request = json.loads(raw)  # here, so that the keeper touches as little memory as it can
+        fds = memoryview(passed[0][2]).cast("i") if passed else ()  # none: out of descriptors
         if os.fork() == 0:
             code = 1
             try:
-                code = keep(request, channel.fileno(), *fds)
+                code = keep(raw, channel.fileno(), *fds)
             finally:
                 os._exit(code)
-        del request
         for fd in fds:
             os.close(fd)
+        del raw, passed, fds
 
 
-def keep(request: dict[str, Any], channel: int, lock: int, log: int, reply: int) -> int:
+def keep(raw: bytes, channel: int, lock: int, log: int, reply: int) -> int:
     """Start the service and stay until nothing of it lives. Returns the keeper's own exit code."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # from here on ends are told, and zombies wait to be asked
     os.close(channel)
     os.setsid()
     PRCTL(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -67,22 +71,25 @@ def keep(request: dict[str, Any], channel: int, lock: int, log: int, reply: int)
     main = os.fork()
     if main == 0:
         os.close(told)
-        _become(request, lock, tell)
+        _become(raw, lock, tell)
     os.close(tell)
-    error = os.read(told, 4096).decode("utf-8", "replace")
+    error = os.read(told, 4096)
     os.close(told)
     if error:
         os.waitpid(main, 0)
         os.close(lock)
-    os.write(reply, json.dumps({"error": error}).encode() if error else b'{"pid": %d, "keeper": %d}' % (main, os.getpid()))
+        os.write(reply, json.dumps({"error": error.decode("utf-8", "replace")}).encode())
+        return 0
+    os.write(reply, b'{"pid": %d, "keeper": %d}' % (main, os.getpid()))
     os.close(reply)
-    return 0 if error else _watch(request, main)
+    first = signal.sigwaitinfo(SIGNALS)  # nearly all of its life
+    return _watch(json.loads(raw), main, first)
 
 
 def children() -> list[int]:
     """The processes whose parent this one is, ended ones that nobody has waited for included."""
     try:
-        return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+        return [int(pid) for pid in _text(f"/proc/self/task/{os.getpid()}/children").split()]
     except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
         return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _parent(pid) == os.getpid()]
 
@@ -90,7 +97,7 @@ def children() -> list[int]:
 def start_of(pid: int) -> int:
     """When a process started, in clock ticks since boot; 0 when it is gone or a zombie. Source: proc(5), fields 3 and 22 of stat."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return 0
     return 0 if fields[0] in "ZX" else int(fields[19])
@@ -98,28 +105,30 @@ def start_of(pid: int) -> int:
 
 def boot_id() -> str:
     """The kernel's name for this boot."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return _text("/proc/sys/kernel/random/boot_id").strip()
 
 
 def kill_group(cgroup: str) -> None:
     """End every process of a control group at once, where there is one (cgroup v2, Linux 5.14)."""
     if cgroup:
         with contextlib.suppress(OSError):
-            Path(cgroup, "cgroup.kill").write_text("1")
+            _write(f"{cgroup}/cgroup.kill", "1")
 
 
-def write_whole(path: Path, record: dict[str, Any]) -> None:
+def write_whole(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
     """Put a JSON file in one step. On a full disk it is written over the old one, whose space is there already.
 
     Raises:
         OSError: there was no old one either, or it is not only a full disk.
     """
-    part, text = path.with_name(f".{path.name}.{os.getpid()}"), json.dumps(record)
+    folder, name = os.path.split(path)
+    part, text = f"{folder}/.{name}.{os.getpid()}", json.dumps(record)
     try:
-        part.write_text(text)
-        part.rename(path)
+        _write(part, text)
+        os.rename(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part)
         if error.errno != errno.ENOSPC:
             raise
         handle = os.open(path, os.O_WRONLY)
@@ -129,19 +138,20 @@ def write_whole(path: Path, record: dict[str, Any]) -> None:
             os.close(handle)
 
 
-def _become(request: dict[str, Any], lock: int, tell: int) -> None:
+def _become(raw: bytes, lock: int, tell: int) -> None:
     """In the child: write down who we are while the lock is held, then turn into the service."""
     try:
+        request = json.loads(raw)
         os.setsid()
         for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         if request["cgroup"]:
             with contextlib.suppress(OSError):
-                Path(request["cgroup"], "cgroup.procs").write_text("0")
+                _write(f"{request['cgroup']}/cgroup.procs", "0")
         me, keeper = os.getpid(), os.getppid()
         who = {"pid": me, "start": start_of(me), "boot": boot_id(), "keeper": keeper, "keeper_start": start_of(keeper)}
-        write_whole(Path(request["folder"], "proc.json"), {**who, **{key: request[key] for key in ("incarnation", "generation", "cgroup")}})
+        write_whole(f"{request['folder']}/proc.json", {**who, **{key: request[key] for key in ("incarnation", "generation", "cgroup")}})
         os.set_inheritable(lock, True)
         os.chdir(request["cwd"])
         os.execvpe(request["argv"][0], request["argv"], request["env"])
@@ -154,12 +164,9 @@ def _become(request: dict[str, Any], lock: int, tell: int) -> None:
         os._exit(127)
 
 
-def _watch(request: dict[str, Any], main: int) -> int:
-    status: int | None = None
+def _watch(request: dict[str, Any], main: int, seen: signal.struct_siginfo | None) -> int:
     kill_at: float | None = None
-    while status is None:
-        wait = 3600.0 if kill_at is None else max(0.0, kill_at - time.monotonic())
-        seen = signal.sigtimedwait(SIGNALS, wait)
+    while True:
         number = None if seen is None else seen.si_signo
         if number == signal.SIGTERM and kill_at is None:
             kill_at = time.monotonic() + _ask_to_stop(request, main)
@@ -167,7 +174,10 @@ def _watch(request: dict[str, Any], main: int) -> int:
             os.kill(main, signal.SIGKILL)
             kill_group(request["cgroup"])
         status = _reap(main)
-    folder = Path(request["folder"])
+        if status is not None:
+            break
+        seen = signal.sigtimedwait(SIGNALS, 3600.0 if kill_at is None else max(0.0, kill_at - time.monotonic()))
+    folder: str = request["folder"]
     record: dict[str, Any] = {"incarnation": request["incarnation"], "leftovers": 0, "clean": False}
     record["code"] = os.waitstatus_to_exitcode(status) if not os.WIFSIGNALED(status) else None
     record["signal"] = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
@@ -181,10 +191,10 @@ def _watch(request: dict[str, Any], main: int) -> int:
     return 0
 
 
-def _tell(folder: Path, record: dict[str, Any]) -> None:
+def _tell(folder: str, record: dict[str, Any]) -> None:
     """Write how it ended, if it can be written: ending the leftovers matters more, and an exit nobody could note is said to be unknown."""
     with contextlib.suppress(OSError):
-        write_whole(folder / "exit.json", record)
+        write_whole(f"{folder}/exit.json", record)
 
 
 def end_descendants(cgroup: str) -> int:
@@ -202,7 +212,7 @@ def end_descendants(cgroup: str) -> int:
 def _ask_to_stop(request: dict[str, Any], main: int) -> float:
     """Send the stop signal; how many seconds of grace the service has."""
     try:
-        asked = json.loads(Path(request["folder"], "stop.json").read_text())
+        asked = json.loads(_text(f"{request['folder']}/stop.json"))
     except (OSError, ValueError):
         asked = request
     os.kill(main, int(asked["stop_signal"]))
@@ -230,18 +240,19 @@ def _reap_all() -> int:
 
 def _parent(pid: int) -> int:
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        return int(_text(f"/proc/{pid}/stat").rpartition(")")[2].split()[1])
     except (FileNotFoundError, ProcessLookupError):
         return 0
 
 
-def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
-    raw, ancillary, _flags, _address = channel.recvmsg(1 << 20, socket.CMSG_SPACE(3 * array.array("i").itemsize))
-    fds = array.array("i")
-    for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            fds.frombytes(data)
-    return raw, list(fds)
+def _text(path: str) -> str:
+    with open(path) as file:
+        return file.read()
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w") as file:
+        file.write(text)
 
 
 if __name__ == "__main__":

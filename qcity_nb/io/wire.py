@@ -34,7 +34,7 @@ class FileWire:
         except FileNotFoundError:
             return 0
 
-    def last_words(self, name: str) -> str:
-        """The last line of the service's log that says anything."""
-        lines = [line.strip() for line in files.tail(self._home.service(name) / "log", lines=10, limit=8192)]
-        return next((line[:300] for line in reversed(lines) if line), "")
+    def words(self, name: str) -> list[str]:
+        """The last lines of the service's log that say anything."""
+        lines = files.tail(self._home.service(name) / "log", lines=20, limit=8192)
+        return [line.strip()[:300] for line in lines if line.strip()]

@@ -23,6 +23,21 @@ KINDS: dict[str, dict[str, Kind]] = {
     "runners": {
         "local": Kind(label="runs the workflows of a git repository on this machine", path="qcity_nb.kinds.runners.local:KIND", needs="act, git"),
         "command": Kind(label="keeps any long-lived agent running", path="qcity_nb.kinds.runners.command:KIND"),
+        "github": Kind(label="GitHub's runner, of a repository or organisation", path="qcity_nb.kinds.runners.forge.github:KIND", needs="a token"),
+        "gitlab": Kind(label="GitLab's own runner, for a project or a group", path="qcity_nb.kinds.runners.forge.gitlab:KIND", needs="a token"),
+        "foreign": Kind(label="an agent that somebody else started: watched only", path="qcity_nb.kinds.runners.forge.foreign:KIND"),
+        "attendant": Kind(label="looks after the runners of forges; started by the engine", path="qcity_nb.kinds.runners.forge.service:KIND"),
+    },
+    "forges": {
+        "github": Kind(label="github.com and enterprise servers", path="qcity_nb.kinds.forges.github:GitHub"),
+        "gitlab": Kind(label="gitlab.com and self-managed GitLab", path="qcity_nb.kinds.forges.gitlab:GitLab"),
+    },
+    "leases": {
+        "git": Kind(label="a ref of any git remote, pushed with lease", path="qcity_nb.kinds.leases.git:KIND", needs="git"),
+    },
+    "notifiers": {
+        "webhook": Kind(label="an HTTP POST, as chat services take it", path="qcity_nb.kinds.notifiers.webhook:KIND"),
+        "smtp": Kind(label="a mail", path="qcity_nb.kinds.notifiers.smtp:KIND"),
     },
     "sandboxes": {
         "bubblewrap": Kind(label="own uid, namespaces, read-only system", path="qcity_nb.kinds.sandboxes.bubblewrap:KIND", needs="bwrap"),

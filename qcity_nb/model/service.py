@@ -77,6 +77,7 @@ class ServiceSpec:
     stop_signal: int = 15
     grace: timedelta = timedelta(seconds=10)
     retries: int = 1  # how often a job whose runner died under it is run again by itself
+    fallback: str = ""  # the service that is started while this one is quarantined
     job_timeout: timedelta | None = None  # for jobs whose workflow names none
 
 

@@ -49,7 +49,46 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, tag="seen"):
     heads: dict[str, str]
 
 
-Order = RunJob | CancelJob | Seen
+class AgentCard(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent that the attendant is to look after: `phase` and `desired` as the engine has them."""
+
+    name: str
+    kind: str
+    options: dict[str, object]
+    labels: tuple[str, ...] = ()
+    incarnation: int
+    pid: int | None = None
+    phase: str
+    desired: str
+
+
+class Watch(msgspec.Struct, frozen=True, kw_only=True, tag="watch"):
+    """To the attendant: these are the agents. It says again all that it knows of them, because another engine may have heard it."""
+
+    agents: tuple[AgentCard, ...]
+
+
+class Do(msgspec.Struct, frozen=True, kw_only=True, tag="do"):
+    """To the attendant: do this about an agent and answer with the same key. Safe to repeat.
+
+    `act` is an act's value, or leave, drain, undrain, labels; without an agent: discover, plan, delete, with `args` of its own.
+    """
+
+    key: str
+    service: str
+    act: str
+    code: str = ""
+    args: dict[str, object] = {}
+
+
+class Mend(msgspec.Struct, frozen=True, kw_only=True, tag="mend"):
+    """To an agent's next life: this was found, so do this before the agent runs."""
+
+    act: str
+    code: str
+
+
+Order = RunJob | CancelJob | Seen | Watch | Do | Mend
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
@@ -103,4 +142,92 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True, tag="trouble"):
     text: str
 
 
-Fact = Hello | BuildFound | JobBegan | JobMoved | JobEnded | Trouble
+class Advice(msgspec.Struct, frozen=True, kw_only=True, tag="advice"):
+    """A row of the catalogue holds for an agent, and this is to be done now. The engine opens an incident for it.
+
+    `mending`: the agent's own start does it already.
+    """
+
+    service: str
+    incarnation: int
+    code: str
+    title: str
+    cause: str
+    act: str
+    evidence: tuple[str, ...] = ()
+    todo: str = ""
+    human: bool = False
+    mending: bool = False
+
+
+class Proven(msgspec.Struct, frozen=True, kw_only=True, tag="proven"):
+    """What was done about a row worked; `how` says how that is known."""
+
+    service: str
+    code: str
+    how: str
+
+
+class Well(msgspec.Struct, frozen=True, kw_only=True, tag="well"):
+    """An agent is up: it says so, and its platform agrees if it could be asked."""
+
+    service: str
+    incarnation: int
+    proof: str
+
+
+class Did(msgspec.Struct, frozen=True, kw_only=True, tag="did"):
+    """What came of a `Do`, or of what an agent's own start did; `key` is empty for the latter.
+
+    `busy`: it runs a job, so it was left alone. `answer` and `error` are for whoever asked by a command.
+    """
+
+    service: str
+    text: str
+    key: str = ""
+    busy: bool = False
+    answer: dict[str, object] = {}
+    error: str = ""
+    todo: str = ""
+
+
+class AgentView(msgspec.Struct, frozen=True, kw_only=True, tag="agent"):
+    """An agent as its platform shows it, for people. `note` says what is suspected or not known, `checked` when the platform last answered."""
+
+    service: str
+    id: int | None = None
+    name: str = ""
+    online: bool | None = None
+    busy: bool = False
+    labels: tuple[str, ...] = ()
+    version: str = ""
+    url: str = ""
+    note: str = ""
+    checked: datetime | None = None
+
+
+class Stranger(msgspec.Struct, frozen=True, kw_only=True, tag="stranger"):
+    """An agent that somebody else started: `options` say what and where it is."""
+
+    service: str
+    alive: bool
+    pid: int | None = None
+    labels: tuple[str, ...] = ()
+    options: dict[str, object] = {}
+
+
+class Checked(msgspec.Struct, frozen=True, kw_only=True, tag="checked"):
+    """A machine was looked at: before or after a job (`started`, `completed`), or by a canary. `text` is one sentence, `took` seconds."""
+
+    service: str
+    what: str
+    ok: bool
+    text: str
+    at: datetime
+    took: float = 0.0
+    details: dict[str, str] = {}
+
+
+AgentFact = Advice | Proven | Well | Did | AgentView | Stranger | Checked
+
+Fact = Hello | BuildFound | JobBegan | JobMoved | JobEnded | Trouble | AgentFact

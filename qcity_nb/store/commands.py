@@ -2,7 +2,8 @@
 
 Verbs of commands (subject; args):
   runner.start (name; kind, labels, options…)   runner.stop (name)   runner.drain (name)   runner.remove (name)
-  job.rerun (job id)   job.cancel (job id; reason)   engine.stop ("")   engine.backup ("")
+  runner.labels (name; labels)   runner.discover ("")   runner.plan (""; asked)   runner.delete (id; forge, scope …)
+  job.rerun (job id)   job.cancel (job id; reason)   engine.stop ("")   engine.backup ("")   notify.test ("")
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from .schema import commands
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """A request. `status` is new, done or refused; a refused one says why in `result["error"]`, and what to do in `result["todo"]`."""
+    """A request. `status` is new, running (its answer comes later), done or refused.
+
+    A refused one says why in `result["error"]`, and what to do in `result["todo"]`.
+    """
 
     id: int
     at: datetime
@@ -87,6 +91,16 @@ def new(connection: Connection, place: str) -> list[Command]:
 def answer(connection: Connection, id_: int, *, status: str, result: Mapping[str, object], at: datetime) -> None:
     """Say what came of a command."""
     connection.execute(commands.update().where(commands.c.id == id_).values(status=status, result=dict(result), done=at))
+
+
+def begin(connection: Connection, id_: int) -> None:
+    """Say that a command is being acted on, and that its answer comes later."""
+    connection.execute(commands.update().where(commands.c.id == id_).values(status="running"))
+
+
+def begin_again(connection: Connection, place: str) -> None:
+    """What an earlier engine was acting on is new to this one."""
+    connection.execute(commands.update().where(commands.c.place == place, commands.c.status == "running").values(status="new"))
 
 
 def latest(connection: Connection, place: str, *, limit: int = 100) -> list[Command]:

@@ -7,7 +7,9 @@ so two writers queue up instead of failing half way.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import shutil
 import sqlite3
 import time
 import uuid
@@ -23,12 +25,14 @@ from ..errors import HomeError, MissingTool, StoreCorrupt, StoreError, StoreFull
 from ..io.files import try_lock, write_atomic
 from ..model.home import Home
 
-VERSION = "0001"
+VERSION = "0002"
 """The newest migration: a store with this version needs nothing."""
 
 REMOTE = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "davfs", "drvfs", "gcsfuse", "beegfs"})
 KEPT_BACKUPS = 3
 BUSY_SECONDS = 30
+NO_ROOM = 1 << 16
+"""With less than this free, SQLite's "I/O error" means that its shared memory could not grow."""
 
 
 class Store:
@@ -37,10 +41,12 @@ class Store:
     Args:
         home: the home's paths.
         url: where the store is; None means the home's own SQLite file.
+        follows: for clients: when another file took the embedded one's place (a good copy was restored), go on with that. An engine does not:
+            it must not write what it remembers of the one into the other (`is_gone`).
     """
 
-    def __init__(self, home: Home, url: str | None = None) -> None:
-        self.home = home
+    def __init__(self, home: Home, url: str | None = None, *, follows: bool = False) -> None:
+        self.home, self._follows = home, follows
         self.url = _address(url) if url else URL.create("sqlite", database=str(home.store))
         self.place = place_of(home)
         self.embedded = self.url.get_backend_name() == "sqlite"
@@ -51,12 +57,14 @@ class Store:
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection that sees one consistent state."""
+        self._follow()
         with _plain_errors(self), self._engine.connect() as connection, connection.begin():
             yield connection
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that has the right to write from its first statement; committed at the end, rolled back by an exception."""
+        self._follow()
         with _plain_errors(self), self._writer.begin() as connection:
             yield connection
 
@@ -67,6 +75,23 @@ class Store:
         now = _number_of(self.home.store)
         self._file = self._file or now  # it did not exist yet when it was opened
         return now != self._file
+
+    def look_afresh(self) -> None:
+        """Read the embedded file as a newcomer does: our own connection keeps in memory what it has read, and would not notice garbage.
+
+        Never by opening the file ourselves: closing it would drop the locks that SQLite holds on it in this process.
+
+        Raises:
+            StoreCorrupt: it is damaged.
+        """
+        if not self.embedded:
+            return
+        try:
+            with contextlib.closing(sqlite3.connect(f"{self.home.store.as_uri()}?mode=rw", uri=True, timeout=0)) as fresh:
+                fresh.execute("pragma schema_version").fetchone()
+        except sqlite3.DatabaseError as error:
+            if not isinstance(error, sqlite3.OperationalError) or "malformed" in str(error):
+                raise StoreCorrupt(f"the store {self.home.store} is damaged ({error})", "its last good copy will be restored") from error
 
     def backup(self) -> Path | None:
         """A verified copy below the home's `backups/`, the newest few kept; None on PostgreSQL, which has its own ways."""
@@ -96,6 +121,12 @@ class Store:
         """Give all connections back."""
         self._engine.dispose()
 
+    def _follow(self) -> None:
+        if self._follows and self.embedded and (now := _number_of(self.home.store)) not in (None, self._file):
+            if self._file is not None:
+                self._engine.dispose()  # SQLite sees that its file was moved, and leaves the new one's log alone
+            self._file = now
+
 
 def place_of(home: Home) -> str:
     """The home's own id, made once."""
@@ -116,16 +147,18 @@ def prepare_home(root: Path) -> Home:
     Raises:
         HomeError: it is read-only, a file, or on a network or Drive mount; the sentence says the way out.
     """
+    probe = root / f".probe-{os.getpid()}"
     try:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        probe = root / f".probe-{os.getpid()}"
-        probe.write_bytes(b"")
+        probe.write_bytes(b"" if (root / "place").exists() else bytes(4096))  # what is known can be read on a full disk; nothing can begin there
         probe.unlink()
     except FileExistsError:
         raise HomeError(f"the home {root} is a file, not a folder", "set QCITY_HOME to a folder") from None
     except OSError as error:
-        if error.errno == 28:
-            raise StoreFull(f"the disk below the home {root} is full", "free some space, then try again") from None
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
+        if error.errno == errno.ENOSPC:
+            raise StoreFull(f"the disk below the home {root} is full", "Free some space, then try again") from None
         raise HomeError(f"the home {root} cannot be written ({error.strerror})", "set QCITY_HOME to a folder that you may write") from None
     return Home(root.resolve())
 
@@ -144,8 +177,8 @@ def refuse_remote(home: Home) -> None:
         )
 
 
-def prepare(home: Home, url: str | None = None) -> tuple[Store, str]:
-    """A store ready for use, and a sentence when it had to be restored (empty otherwise).
+def prepare(home: Home, url: str | None = None, *, follows: bool = False) -> tuple[Store, str]:
+    """A store ready for use (`follows` as in `Store`), and a sentence when it had to be restored (empty otherwise).
 
     Raises:
         StoreTooNew: it was made by a newer version.
@@ -158,7 +191,7 @@ def prepare(home: Home, url: str | None = None) -> tuple[Store, str]:
     with _alone(home.root / "store.lock"):
         if url is None and (damage := _damage(home.store)):
             said = _restore(home, damage)
-        store = Store(home, url)
+        store = Store(home, url, follows=follows)
         try:
             _migrate(store)
         except BaseException:
@@ -167,11 +200,13 @@ def prepare(home: Home, url: str | None = None) -> tuple[Store, str]:
     return store, said
 
 
-def _number_of(path: Path) -> int | None:
+def _number_of(path: Path) -> tuple[int, int] | None:
+    """Which file it is, whatever its name; None when there is none."""
     try:
-        return path.stat().st_ino
+        found = path.stat()
     except FileNotFoundError:
         return None
+    return found.st_dev, found.st_ino
 
 
 def _address(url: str) -> URL:
@@ -221,7 +256,7 @@ def _plain_errors(store: Store) -> Iterator[None]:
         yield
     except sa.exc.DatabaseError as error:
         text = str(error.orig)
-        if "full" in text or "No space left" in text:
+        if "full" in text or "No space left" in text or ("I/O error" in text and shutil.disk_usage(store.home.root).free < NO_ROOM):
             todo = "free some space: nothing that was recorded is lost"
             raise StoreFull(f"the disk below the store is full ({text})", todo, permanent=False) from error
         if "malformed" in text or "not a database" in text:

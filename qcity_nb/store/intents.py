@@ -36,6 +36,12 @@ def unfinished(connection: Connection, place: str) -> list[str]:
     return list(connection.execute(query).scalars())
 
 
+def outcomes(connection: Connection, place: str, verb: str) -> dict[str, str | None]:
+    """The outcome of every act of one sort, by its key; None for one that was begun and not finished."""
+    query = sa.select(intents.c.key, intents.c.outcome).where(intents.c.place == place, intents.c.verb == verb)
+    return {row.key: row.outcome for row in connection.execute(query)}
+
+
 def forget(connection: Connection, place: str, *, before: datetime) -> None:
     """Forget finished intents of long ago."""
     old = (intents.c.place == place) & (intents.c.at < before) & intents.c.outcome.is_not(None)

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import Boolean, Column, Double, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
 
 from ..model.service import ServiceSpec, ServiceState
+from ..model.wire import AgentView
 from ..model.work import Annotation, Artifact, BuildPlan, JobPlan, Step
 from .columns import Json, Moment
 
@@ -42,6 +43,7 @@ services = Table(
     Column("offset", Integer, nullable=False, server_default="0"),  # how far this incarnation's facts were read
     Column("sandbox", String(16), nullable=False, server_default=""),
     Column("trouble", Json(dict[str, str]), nullable=False, server_default="{}"),
+    Column("agent", Json(AgentView)),  # an agent as its platform shows it
     Column("created", Moment, nullable=False),
     Column("removed", Moment),
     UniqueConstraint("place", "name"),
@@ -158,6 +160,20 @@ jobs = Table(
     Column("log", Text, nullable=False, server_default=""),
     Column("cancel", Text, nullable=False, server_default=""),
     Column("reused", Boolean, nullable=False, server_default="0"),  # taken over from an earlier attempt of its build
+)
+
+checks = Table(
+    "checks",
+    meta,
+    Column("id", Integer, primary_key=True),
+    Column("place", String(64), nullable=False),
+    Column("service", String(128), nullable=False, index=True),
+    Column("at", Moment, nullable=False),
+    Column("what", String(16), nullable=False),  # started, completed, canary
+    Column("ok", Boolean, nullable=False),
+    Column("took", Double, nullable=False),  # seconds
+    Column("text", Text, nullable=False),
+    Column("details", Json(dict[str, str]), nullable=False),
 )
 
 incidents = Table(

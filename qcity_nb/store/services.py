@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from ..model.service import ServiceSpec, ServiceState
+from ..model.wire import AgentView
 from .schema import flips, services
 
 
@@ -26,6 +27,7 @@ class ServiceRow:
     offset: int
     sandbox: str
     trouble: dict[str, str]
+    agent: AgentView | None
     created: datetime
 
 
@@ -54,6 +56,7 @@ _ROW = (
     services.c.offset,
     services.c.sandbox,
     services.c.trouble,
+    services.c.agent,
     services.c.created,
 )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from ..errors import BadInput
 from ..model.home import Home
-from ..model.service import ServiceSpec
+from ..model.service import Exit, ServiceSpec
 from ..ports import Launch, RunnerKind
 
 
@@ -17,6 +18,12 @@ class FakeKind:
 
     takes_jobs: bool
     beats: bool
+    speaks: bool = True
+    attended: bool = False
+
+    def natural(self, how: Exit, words: Sequence[str]) -> str:
+        """Nothing simulated ends by itself as it should."""
+        return ""
 
     def check(self, spec: ServiceSpec) -> ServiceSpec:
         """The specification, with a silence that ends it after a minute."""
@@ -31,7 +38,7 @@ class FakeKind:
 
 KINDS: dict[str, RunnerKind] = {
     "local": FakeKind(takes_jobs=True, beats=True),
-    "command": FakeKind(takes_jobs=False, beats=False),
+    "command": FakeKind(takes_jobs=False, beats=False, speaks=False),
 }
 """Under the names of the real ones, so that commands and rows look the same."""
 

@@ -99,7 +99,7 @@ class RealEngine:
         def answered() -> commands.Command | None:
             with self.store.read() as connection:
                 command = commands.get(connection, number)
-            return command if command.status != "new" else None
+            return command if command.status not in ("new", "running") else None
 
         return until(answered)
 
@@ -157,7 +157,7 @@ def alive(pid: int) -> bool:
     """Whether a process lives; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone before it was opened, or before it was read
         return False
 
 

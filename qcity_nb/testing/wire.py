@@ -93,10 +93,10 @@ class FakeWire:
         steps = 0 if tree.program.silent else (until - tree.born) // BEAT + 1
         return tree.incarnation * 1_000_000_000 + steps
 
-    def last_words(self, name: str) -> str:
-        """The last line of the service's log."""
+    def words(self, name: str) -> list[str]:
+        """The last line of the service's log, if there is one."""
         tree = self.machine.last(name)
-        return tree.program.says if tree else ""
+        return [tree.program.says] if tree and tree.program.says else []
 
     def work(self) -> None:
         """Let the workers do what is due until now."""

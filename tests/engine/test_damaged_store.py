@@ -6,9 +6,12 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import qcity_nb
+from qcity_nb.errors import StoreError
 from qcity_nb.model.home import Home
 from qcity_nb.store.database import prepare
 from qcity_nb.testing.real_engine import RealEngine, alive, engine_of, until
@@ -36,6 +39,60 @@ def has_a_copy_with(home: Home, name: str) -> bool:
         return False
     with contextlib.closing(sqlite3.connect(copies[-1])) as copy:
         return bool(copy.execute("select 1 from services where name = ?", (name,)).fetchone())
+
+
+@pytest.mark.parametrize("host", ["process", "kernel", "once"])
+def test_a_client_that_stays_open_follows_the_restored_store(tmp_path: Path, host: str) -> None:
+    """A notebook's client: the same one all the time, whoever runs the engine."""
+    with contextlib.closing(qcity_nb.open(tmp_path / "home", host=host, say=lambda _said: None)) as city:
+        home = Home(city.home)
+        agent = city.runners.start("command", "agent", command=["sleep", "1000"])
+        before = agent.pid
+        until(lambda: pump(city) and has_a_copy_with(home, "agent"), seconds=30)
+        with sqlite3.connect(home.store) as connection:
+            connection.execute("pragma wal_checkpoint(truncate)")
+        connection.close()
+        with home.store.open("r+b") as file:
+            file.write(os.urandom(3000))
+        until(lambda: pump(city) and list(home.root.glob("damaged-*")), seconds=60)
+        until(lambda: pump(city) and names(city) == ["agent"], seconds=30)
+        city.runners.start("command", "second", command=["sleep", "1000"])
+        assert names(city) == ["agent", "second"]
+        with contextlib.closing(sqlite3.connect(home.store)) as fresh:
+            assert [row[0] for row in fresh.execute("select name from services order by name")] == ["agent", "second"]
+        assert city.runners["agent"].pid == before
+        city.stop(runners=True)
+        assert not alive(before)
+
+
+def pump(city: qcity_nb.QCity) -> bool:
+    with contextlib.suppress(StoreError):
+        city.link.host.pump(0.01)
+    return True
+
+
+def names(city: qcity_nb.QCity) -> list[str]:
+    with contextlib.suppress(StoreError):
+        return sorted(runner.name for runner in city.runners)
+    return []
+
+
+def test_a_client_pays_a_look_at_the_file_for_following_and_an_engine_never_follows(home: Home) -> None:
+    client, _ = prepare(home, follows=True)
+    engine, _ = prepare(home)
+    with contextlib.closing(client), contextlib.closing(engine):
+        with client.read(), engine.read():
+            pool = client._engine.pool
+        with client.read():
+            assert client._engine.pool is pool, "nothing is opened anew while the file is the same"
+        copy = home.store.with_name("copy")
+        copy.write_bytes(home.store.read_bytes())
+        copy.rename(home.store)
+        assert engine.is_gone()
+        with client.read():
+            assert client._engine.pool is not pool
+        with engine.read():
+            assert engine.is_gone(), "once gone is gone"
 
 
 @pytest.mark.parametrize("who", ["the engine finds it", "a client restores it first"])

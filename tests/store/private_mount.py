@@ -59,7 +59,7 @@ def full_disk(folder: Path) -> None:
     with contextlib.suppress(OSError):
         filler.write_bytes(b"x" * (8 << 20))
     kept = 20
-    with pytest.raises(StoreFull, match="free some space") as caught:
+    with pytest.raises(StoreFull, match="Free some space") as caught:
         while kept < 5000:
             ask(store, kept)
             kept += 1

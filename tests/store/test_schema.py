@@ -67,3 +67,23 @@ def _everything(store: Store) -> list[object]:
         tables = sorted(inspector.get_table_names())
         columns = {name: [str(column) for column in inspector.get_columns(name)] for name in tables}
         return [(name, columns[name], connection.execute(sa.text(f"select * from {name}")).all()) for name in tables]
+
+
+def test_a_store_of_the_first_version_is_brought_up_to_date_with_its_rows(store, store_url):
+    with store.write() as connection:  # as 0001 left it
+        connection.execute(sa.text("alter table services drop column agent"))
+        connection.execute(sa.text("drop table checks"))
+        connection.execute(sa.text("update alembic_version set version_num = '0001'"))
+        connection.execute(
+            sa.text(
+                "insert into flips (at, place, about, subject, old, new, reason, generation)"
+                " values (1, :place, 'runner', 'a', 'stopped', 'running', '', 1)"
+            ),
+            {"place": store.place},
+        )
+    again, said = prepare(store.home, store_url)
+    with again.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), meta) == []
+        assert connection.execute(sa.text("select subject from flips")).scalars().all() == ["a"]
+    again.close()
+    assert said == ""

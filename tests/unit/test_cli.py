@@ -42,7 +42,7 @@ def run(sqlite, capsys):
         (["status", "--watch", "--json"], "do not go together"),
         (["runner", "start", "command", "--name", "x"], "needs its program after --"),
         (["runner", "start", "command", "--", "true"], "needs a name"),
-        (["runner", "start", "command", "--name", "x", "--slots", "2", "--", "true"], "takes no slots"),
+        (["runner", "start", "command", "--name", "x", "--slots", "2", "--", "true"], "takes no --slots"),
         (["runner", "start", "local", "--slots", "0"], "between 1 and 64"),
         (["runner", "start", "locl"], 'Did you mean "local"?'),
         (["job", "list", "--limit", "0"], "has to be 1 or more"),

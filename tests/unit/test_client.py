@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +15,7 @@ from qcity_nb.client import link as link_module
 from qcity_nb.errors import BadInput, EngineError, NotFound, Refused
 from qcity_nb.model.service import Phase
 from qcity_nb.model.work import Outcome
-from qcity_nb.store import services
+from qcity_nb.store import lease, services
 
 _spec = importlib.util.spec_from_file_location("unit_scene", Path(__file__).with_name("conftest.py"))
 scene = importlib.util.module_from_spec(_spec)
@@ -65,7 +65,7 @@ def test_a_refusal_arrives_as_the_error_that_the_engine_names(city, engine, kind
     engine.answers["runner.start"] = lambda _command: ("refused", {"error": "no such thing", "todo": "do that", "kind": kind})
     with pytest.raises(getattr(qcity_nb, kind)) as caught:
         city.runners.start("local", repo="/r")
-    assert (caught.value.what, caught.value.todo) == ("no such thing", "do that")
+    assert (caught.value.what, caught.value.todo) == ("no such thing", "Do that.")
 
 
 def test_an_engine_that_does_not_answer_is_said(city, engine, monkeypatch):
@@ -83,6 +83,14 @@ def test_a_dead_engine_is_stale_with_its_age_and_nothing_is_hidden(city, engine,
     assert picture.level.value == "stale"
     assert "died: its last sign of life was" in picture.headline
     assert not picture.healthy
+
+
+def test_an_engine_that_lives_and_records_nothing_is_said(city, engine, sqlite):
+    scene.put_runner(sqlite, "local-1")
+    before = datetime.now(timezone.utc) - timedelta(minutes=3)
+    with sqlite.write() as connection:
+        lease.take(connection, sqlite.place, holder="somewhere:1", host="process", now=before)
+    assert city.status().headline == "it has recorded nothing for 3 min: what you see is the last that was known."
 
 
 def test_unknown_names_are_answered_with_the_nearest_one(city, sqlite):

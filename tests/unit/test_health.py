@@ -75,7 +75,15 @@ def test_no_runner_yet_says_how_to_get_one():
 
 def test_trouble_needs_a_person():
     found = health.runner(RunnerFacts(state=state(), trouble={"repository": "it cannot be reached", "disk": ""}), UP, NOW)
-    assert found == Condition(level=Level.BAD, text="has a problem: it cannot be reached", todo="qcity runner show local-1")
+    assert found == Condition(level=Level.BAD, text="has a problem: it cannot be reached", todo="qcity runner show local-1 says more.")
+
+
+def test_a_weaker_sandbox_is_said_and_is_no_failure():
+    found = health.runner(RunnerFacts(state=state(), trouble={"sandbox": "bubblewrap is not installed"}), UP, NOW)
+    text = "is up, and its jobs are not fully shut in: bubblewrap is not installed"
+    assert found == Condition(level=Level.WARN, text=text, todo="qcity doctor says more.")
+    both = health.runner(RunnerFacts(state=state(), trouble={"sandbox": "it is weak", "disk": "it is full"}), UP, NOW)
+    assert both.text == "has a problem: it is full"
 
 
 def test_jobs_that_wait_for_a_stopped_runner_are_said():

@@ -38,8 +38,12 @@ def check(name, document):
     validator.validate(document)
 
 
+ASKED_OF_PLATFORMS = {"plan", "agents"}
+"""Listings that need an attendant: held to their shapes in tests/real/test_agents.py."""
+
+
 def test_every_listing_has_a_shape_and_every_shape_a_listing():
-    assert set(shapes.schema()["$defs"]) == set(COMMANDS)
+    assert set(shapes.schema()["$defs"]) == set(COMMANDS) | ASKED_OF_PLATFORMS
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcity_nb.decide import wording
+from qcity_nb.client import doctor
+from qcity_nb.decide import health, wording
+from qcity_nb.errors import StoreError
 
 
 @pytest.mark.parametrize(
@@ -69,3 +71,20 @@ def test_sizes():
     assert wording.size(1234) == "1.2 kB"
     with pytest.raises(ValueError):
         wording.bytes_of("4 apples")
+
+
+@pytest.mark.parametrize(
+    ("todo", "said"),
+    [
+        ("", ""),
+        ("free some space", "Free some space."),
+        ("qcity doctor says more", "qcity doctor says more."),
+        ('did you mean "a"?', 'Did you mean "a"?'),
+        ("It is tried again.", "It is tried again."),
+    ],
+)
+def test_what_to_do_next_is_a_sentence(todo, said):
+    """With a capital letter, unless it begins with a program's name, and with a full stop, wherever it is shown."""
+    assert StoreError("it failed", todo).todo == said
+    assert doctor.warn("disk", "it is full", todo).todo == said
+    assert health.Condition(level=health.Level.WARN, text="is odd", todo=todo).todo == said

@@ -57,13 +57,15 @@ def begin() -> Callable[[World], None]:
 def live(begin) -> Callable[..., None]:
     """One life: mischief at intervals of a blink to half a day or ten days, then calm, and everything must hold."""
 
-    def act(world: World, *, events: int = 40) -> None:
+    def act(world: World, *, events: int = 40, over: Callable[[], bool] = lambda: False) -> None:
         begin(world)
         longest = 864_000 if world.seed % 2 else 43_200  # long lives for the clock's sake, crowded ones for faults that meet
         for _ in range(events):
             mischief.act(world)
             world.live_until(world.clock.now() + stretch(world.random, longest=longest))
             hold(world, SAFETY)
+            if over():  # a life that is cut short ends in calm like any other
+                break
         end(world)
 
     return act

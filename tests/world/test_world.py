@@ -23,7 +23,7 @@ def test_months_of_life(request, make, live):
     while seed < (seeds or LEAST_LIVES) or (not seeds and time.monotonic() - begun < BUDGET_SECONDS):
         with make(seed) as world:
             started = world.clock.now()
-            live(world)
+            live(world, over=lambda seed=seed: seed >= LEAST_LIVES and not seeds and time.monotonic() - begun > BUDGET_SECONDS)
             lived += world.clock.now() - started
             killed += len(world.machine.fuse.struck)
         seed += 1

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ...errors import BadInput
 from ...model.home import Home
-from ...model.service import ServiceSpec
+from ...model.service import Exit, ServiceSpec
 from ...ports import Launch
 
 OPTIONS = frozenset({"command", "cwd", "env"})
@@ -19,7 +20,13 @@ class CommandRunner:
     """Options: `command` (a list of words), `cwd` (a folder, default the home's own for it), `env` (names of variables to pass on; default all)."""
 
     takes_jobs = False
+    speaks = False
     beats = False
+    attended = False
+
+    def natural(self, how: Exit, words: Sequence[str]) -> str:
+        """What is to run for ever never ends as it should."""
+        return ""
 
     def check(self, spec: ServiceSpec) -> ServiceSpec:
         """The specification; a program that is not there is let through, so that one installed later is found at the next start.

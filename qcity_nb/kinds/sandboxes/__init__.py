@@ -27,7 +27,7 @@ def _proved() -> tuple[SandboxKind, Sandbox, str]:
         level, lack = kind.probe()
         missing += [lack] if lack else []
         if level is not Sandbox.NONE:
-            return kind, level, "; ".join(missing)
+            break
     return kind, level, "; ".join(missing)
 
 

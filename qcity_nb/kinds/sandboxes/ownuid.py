@@ -31,7 +31,7 @@ class OwnUid:
 def _probe() -> tuple[Sandbox, str]:
     if os.geteuid() != 0:
         return Sandbox.NONE, "only root can give a job a uid of its own"
-    return prove(KIND, Sandbox.PARTIAL, "own uid")
+    return prove(KIND, Sandbox.PARTIAL, "a uid of its own")
 
 
 KIND = OwnUid()

@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from ...model.service import Sandbox
@@ -43,8 +44,12 @@ SPARE_UID = 60099
 PARTIAL_MAY = frozenset({"loopback"})
 
 
-def prove(kind: SandboxKind, claim: Sandbox, label: str) -> tuple[Sandbox, str]:
-    """Attack `kind` and return the level it deserves, `claim` at most, with what is missing for more."""
+def prove(kind: SandboxKind, claim: Sandbox, label: str, *, explain: Callable[[str], str] | None = None) -> tuple[Sandbox, str]:
+    """Attack `kind` and return the level it deserves, `claim` at most, with what is missing for more.
+
+    Args:
+        explain: makes a clause for a person of the last words of a sandbox that does not work at all.
+    """
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -53,13 +58,15 @@ def prove(kind: SandboxKind, claim: Sandbox, label: str) -> tuple[Sandbox, str]:
             if claim is Sandbox.PARTIAL:
                 folder.chmod(0o711)  # another uid has to walk through, and no mount helps it here
             succeeded = _attack(kind, folder, listener.getsockname()[1])
-        except (OSError, subprocess.SubprocessError) as error:
-            return Sandbox.NONE, f"{label} does not start here: {error}"
+        except subprocess.TimeoutExpired as error:
+            succeeded = f"it has not answered in {error.timeout:.0f} s"
+        except OSError as error:
+            succeeded = error.strerror or str(error)
         finally:
             release(folder / "work")
             shutil.rmtree(folder, ignore_errors=True)
     if isinstance(succeeded, str):
-        return Sandbox.NONE, f"{label} does not work here: {succeeded}"
+        return Sandbox.NONE, explain(succeeded) if explain else f"{label} does not work here ({succeeded})"
     if not succeeded:
         return claim, ""
     words = f"{label}: " + ", ".join(WORDS[one] for one in WORDS if one in succeeded)
@@ -75,7 +82,10 @@ def _attack(kind: SandboxKind, folder: Path, port: int) -> frozenset[str] | str:
     (folder / "secret").chmod(0o600)
     uid = SPARE_UID if os.geteuid() == 0 else None
     if uid is not None:
-        os.chown(work, uid, uid)
+        try:
+            os.chown(work, uid, uid)
+        except OSError as error:
+            return f"root may not give a folder away, {str(error.strerror).lower()}: run qcity as an ordinary user, or as root of the machine itself"
     cage = Cage(work=work, uid=uid, env={"PATH": os.defpath})
     argv = kind.wrap(["/bin/bash", "-c", ATTACK, "attack", str(folder), str(os.getpid()), str(port)], cage=cage)
     done = subprocess.run(argv, env=dict(cage.env), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False)

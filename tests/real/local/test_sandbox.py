@@ -96,23 +96,36 @@ def driver_home(tmp_path: Path) -> Path:
     return tmp_path / "home" / "services"
 
 
+LIMITS = {"memory": 200 << 20, "processes": 60, "file_size": 20_000_000}
+
+
 def test_bombs_hit_their_limits(once) -> None:
-    """Processes, one file, memory: each stops at its limit, and the job says so."""
+    """One file, memory: each stops at its limit, and the job says so."""
     program = "import sys\nx = []\nwhile True: x.append(bytearray(8 << 20))"
     driver, ends = once(
         steps(
-            "n=0; for i in $(seq 400); do sleep 5 & n=$((n+1)); done 2>/dev/null; echo started $n; kill $(jobs -p) 2>/dev/null || true",
             "head -c 30000000 /dev/zero > big; ls -l big; test $(stat -c %s big) -le 20000000 && echo held",
             f"python3 -c '{program}' || echo memory held",
         ),
-        limits={"memory": 200 << 20, "processes": 60, "file_size": 20_000_000},
+        limits=LIMITS,
     )
     end = ends["a"]
     log = driver.log(end.token)
     assert "memory held" in log or "memory limit" in end.reason, log
-    assert "started 400" not in log
-    assert "held" in log.split("step 2")[-1], log
+    assert "held" in log.split("step 1")[-1], log
     assert not groups(driver.home.root / "work/runner" / end.token.replace(".", "_"))
+
+
+def test_a_bomb_of_processes_hits_its_limit(once) -> None:
+    """The limit counts act's own threads too: the bomb may take act with it, and then the reason says that."""
+    bomb = "n=0; for i in $(seq 400); do sleep 100 & n=$((n+1)); done 2>/dev/null; echo started $n; kill $(jobs -p) 2>/dev/null || true"
+    driver, ends = once(steps(bomb), limits=LIMITS)
+    end = ends["a"]
+    log = driver.log(end.token)
+    assert "started 400" not in log.split("step 1")[-1]
+    assert end.outcome is Outcome.FAILURE or "started " in log
+    if "act ended" in end.reason and "OS thread" in log:
+        assert end.reason.endswith("the job used up its 60 processes, and left act none")
 
 
 def groups(work: Path) -> list[Path]:

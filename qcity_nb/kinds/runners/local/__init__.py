@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 
 from ....errors import MissingTool
 from ....model.home import Home
-from ....model.service import ServiceSpec
+from ....model.service import Exit, ServiceSpec
 from ....ports import Launch
 from ... import sandboxes
 from . import options, prepare, repository
@@ -24,7 +24,13 @@ class Local:
     """The kind `local`."""
 
     takes_jobs = True
+    speaks = True
     beats = True
+    attended = False
+
+    def natural(self, how: Exit, words: Sequence[str]) -> str:
+        """A worker ends only when it is told to."""
+        return ""
 
     def check(self, spec: ServiceSpec) -> ServiceSpec:
         """The specification with repository, labels and limits filled in.

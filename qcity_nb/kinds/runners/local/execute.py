@@ -28,6 +28,8 @@ from .transfer import take_artifacts, take_caches
 GRACE = 10.0  # seconds for the `always()` steps of a job that has to end
 TICK = 0.25
 LINE = 8 << 20
+CROWDED = "failed to create new OS thread"
+"""What Go's runtime says when the limit of processes is reached: it counts act's own threads too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +111,7 @@ class Attempt:
         if said.outcome is Outcome.SUCCESS:
             problems += take_caches(folder, self.setting.cache)
         log.write([f"warning: {one}" for one in problems])
-        outcome, reason = self._judge(said, code, short_of_memory=short_of_memory)
+        outcome, reason = self._judge(said, code, log, short_of_memory=short_of_memory)
         log.write([f"{outcome.value}" + (f": {reason}" if reason else "")])
         return JobEnded(
             token=self.order.token,
@@ -123,18 +125,21 @@ class Attempt:
             leftovers=said.leftovers,
         )
 
-    def _judge(self, said: JobReader, code: int, *, short_of_memory: bool) -> tuple[Outcome, str]:
+    def _judge(self, said: JobReader, code: int, log: JobLog, *, short_of_memory: bool) -> tuple[Outcome, str]:
         if self.ending:
             said.close(self.ending.outcome)
             return self.ending.outcome, self.ending.reason
         name = self.order.executor
         if said.outcome is None:
+            crowded = CROWDED in log.path.read_text(errors="replace")
             cut = said.close(Outcome.FAILURE)
             reason = f"it was cut off in {cut}: {name} ended with exit code {code}" if cut else said.reason() or f"{name} ended with exit code {code}"
         elif said.outcome is not Outcome.FAILURE:
             return said.outcome, ""
         else:
             reason = said.reason() or f"{name} ended with exit code {code} and did not say why"
+        if said.outcome is None and crowded:
+            reason += f"; the job used up its {self.setting.options.limits.processes} processes, and left {name} none"
         memory = self.setting.options.limits.memory
         if short_of_memory and memory:
             reason += f"; the memory limit of {memory / (1 << 20):.0f} MiB was reached"

@@ -41,7 +41,7 @@ class Options:
     repo: str
     branches: tuple[str, ...] = ()
     slots: int = 2
-    sandbox: Sandbox = Sandbox.PARTIAL
+    sandbox: Sandbox = Sandbox.NONE
     network: bool = False
     poll: float = 0.0
     limits: Limits = field(default_factory=Limits)

@@ -28,6 +28,7 @@ from .options import Options, job_env
 from .repository import Repository, find_tool
 
 MOVED = Path("/var/tmp")  # noqa: S108 - a folder of our own in it, and refused when it belongs to somebody else
+MARKER = ".home"  # in it: whose work folders these are
 TMP = "/tmp"  # noqa: S108 - inside of the sandbox it is the job's own
 OWN = ".qcity"  # the runner's own folder inside of the work folder
 # What the bundled cache keeps is packed while the workspace is still there; act takes it away with the job.
@@ -46,6 +47,11 @@ class Setting:
     sandbox: SandboxKind
     level: Sandbox
     missing: str = ""
+
+    @property
+    def own_uids(self) -> bool:
+        """Whether each job gets a uid of its own: root gives them, unless nothing here proved to hold one."""
+        return os.geteuid() == 0 and self.level is not Sandbox.NONE
 
     @property
     def moved(self) -> bool:
@@ -298,6 +304,17 @@ def give(folder: Path, uid: int) -> None:
     for place, folders, files in os.walk(folder):
         for name in (*folders, *files):
             os.chown(Path(place, name), uid, uid, follow_symlinks=False)
+
+
+def remove_orphans(place: Path) -> None:
+    """Remove the work folders of homes that are gone; a home on a disk that is only not mounted now has no folder above it either."""
+    for folder in place.glob("qcity-*"):
+        with contextlib.suppress(OSError):
+            if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+                continue
+            home = Path(os.fsdecode((folder / MARKER).read_bytes()))
+            if not home.exists() and home.parent.is_dir():
+                remove(folder)
 
 
 def remove(folder: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ....errors import HomeError
 from ....io import spool
+from ....io.files import write_atomic
 from ....model.home import Home
 from ....model.wire import CancelJob, Hello, JobEnded, Order, RunJob, Seen
 from ....model.work import Outcome
@@ -22,7 +23,7 @@ from . import uids
 from .execute import Attempt, now
 from .facts import Facts
 from .options import Options
-from .prepare import Setting, remove
+from .prepare import MARKER, MOVED, Setting, remove, remove_orphans
 from .repository import Repository, is_url, mirror, open_folder
 from .watch import Watcher
 
@@ -89,7 +90,7 @@ class Worker:
             home=self.home, runner=self.name, options=self.options, repository=self._repository(), sandbox=kind, level=level, missing=missing
         )
         self._sweep(setting.work)
-        if os.geteuid() == 0:
+        if setting.own_uids:
             leased, self._holds = uids.lease(self.options.slots)
             self._uids = [*leased]
         else:
@@ -111,6 +112,9 @@ class Worker:
         for folder in work.iterdir():
             sandboxes.release(folder)
             remove(folder)
+        if work.is_relative_to(MOVED):
+            write_atomic(work.parent / MARKER, os.fsencode(self.home.root))
+        remove_orphans(MOVED)
 
     def _turn(self, setting: Setting, watcher: Watcher) -> None:
         self._beat()
@@ -138,7 +142,7 @@ class Worker:
             if order.token not in self.known:
                 self.known.add(order.token)
                 self.queue.append(order)
-        else:
+        elif isinstance(order, CancelJob):
             self._cancel(order)
 
     def _cancel(self, order: CancelJob) -> None:

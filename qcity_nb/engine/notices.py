@@ -1,0 +1,134 @@
+"""The failsafe: when repair is exhausted the master is told once, a fallback starts; when it is well again, once more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy.engine import Connection
+
+from ..decide import supervise
+from ..errors import NotFound
+from ..model.notice import Notice
+from ..model.service import Desired, Phase
+from ..ports import Messenger
+from ..store import commands, history, intents
+from ..store import services as rows
+from ..store.history import Incident
+from .context import Context
+from .supervisor import Supervisor
+
+VERB = "notify"
+RECENT = timedelta(hours=12)
+"""What is older was told, or is no news."""
+
+
+class Notices:
+    """The part of the engine that calls for a person.
+
+    Args:
+        context: the engine's hands and memory.
+        supervisor: starts a fallback.
+        messenger: sends; None where nobody is to be told.
+    """
+
+    def __init__(self, context: Context, supervisor: Supervisor, messenger: Messenger | None) -> None:
+        self._c, self._supervisor, self._messenger = context, supervisor, messenger
+        self._sent: set[str] = set()
+
+    def step(self) -> None:
+        """Tell what has not been told, and write down what came of it."""
+        self._see_to_fallbacks()
+        if self._messenger is None or not self._messenger.ways():
+            return
+        done = self._messenger.outcomes()
+        if done:
+            self._c.record(lambda connection: self._note(connection, done))
+        with self._c.store.read() as connection:
+            incidents = history.latest_incidents(connection, self._c.store.place, limit=50)
+            known = intents.outcomes(connection, self._c.store.place, VERB)
+        for incident in incidents:
+            row = self._c.services.get(incident.service)
+            if row is None or self._c.clock.wall() - incident.opened > RECENT:
+                continue
+            if incident.state == "quarantined" or (incident.state == "open" and _needs_a_person(row)):
+                self._tell(incident, row, known, well=False)
+            if known.get(self._key(incident, well=False)) is not None and _is_well(incident, row):
+                self._tell(incident, row, known, well=True)
+
+    def test(self, number: int) -> None:
+        """A person wants to see a message; the command is answered when it was sent."""
+        if self._messenger is None or not self._messenger.ways():
+            raise NotFound("nobody is told anything yet", "qcity notify set webhook, or qcity notify set smtp")
+        context = self._c
+        notice = Notice(
+            key=f"command/{number}", place=context.store.place, service="", title="A test of QCity's notices", since=context.clock.wall(), well=True
+        )
+        self._messenger.send(notice)
+
+    def _tell(self, incident: Incident, row: rows.ServiceRow, known: dict[str, str | None], *, well: bool) -> None:
+        """Intent first. One without an outcome was cut off and is sent again: rather twice than never."""
+        key = self._key(incident, well=well)
+        if key in self._sent or known.get(key) is not None:
+            return
+        context = self._c
+        written = context.record(
+            lambda connection: intents.begin(connection, context.store.place, [key], generation=context.generation, at=context.clock.wall())
+        )
+        if written and self._messenger is not None:
+            self._sent.add(key)
+            self._messenger.send(_notice(key, context.store.place, incident, row, well=well))
+
+    def _note(self, connection: Connection, done: Sequence[tuple[str, str]]) -> None:
+        for key, outcome in done:
+            if key.startswith("command/"):
+                number = int(key.partition("/")[2])
+                commands.answer(connection, number, status="done", result={"outcome": outcome}, at=self._c.clock.wall())
+                continue
+            intents.finish(connection, [key], outcome, at=self._c.clock.wall())
+            number = int(key.split("/")[2])
+            incident = history.get_incident(connection, self._c.store.place, number)
+            if incident is not None:
+                history.update_incident(connection, number, done=(*incident.done, outcome))
+
+    def _key(self, incident: Incident, *, well: bool) -> str:
+        return f"{self._c.store.place}/{incident.service}/{incident.id}/{VERB}/{'well' if well else 'bad'}"
+
+    def _see_to_fallbacks(self) -> None:
+        """A quarantined service's fallback is up; it is drained when its principal is well again."""
+        now = self._c.clock.now()
+        for row in list(self._c.services.values()):
+            other = self._c.services.get(row.spec.fallback)
+            if not row.spec.fallback or other is None:
+                continue
+            if row.state.phase is Phase.QUARANTINED and other.state.desired is not Desired.UP:
+                self._supervisor.apply(other.name, supervise.started(other.state, now))
+            elif row.state.phase is Phase.RUNNING and other.state.desired is Desired.UP:
+                self._supervisor.apply(other.name, supervise.drained(other.state, now))
+
+
+def _needs_a_person(row: rows.ServiceRow) -> bool:
+    """Whether something about a living agent waits for a person."""
+    return row.state.phase is Phase.RUNNING and any(key.startswith("F") for key, text in row.trouble.items() if text)
+
+
+def _is_well(incident: Incident, row: rows.ServiceRow) -> bool:
+    return row.state.phase is Phase.RUNNING and row.state.incident in (None, incident.id) and not any(row.trouble.values())
+
+
+def _notice(key: str, place: str, incident: Incident, row: rows.ServiceRow, *, well: bool) -> Notice:
+    if well:
+        title = f"{row.name} is well again"
+        return Notice(key=key, place=place, service=row.name, title=title, since=incident.opened, cause=incident.cause, well=True)
+    todo = f"qcity runner logs {row.name}, then qcity runner start {row.name}"
+    return Notice(
+        key=key,
+        place=place,
+        service=row.name,
+        title=f"{row.name} needs you: {incident.title}",
+        since=incident.opened,
+        cause=incident.cause,
+        evidence=incident.evidence,
+        tried=incident.done,
+        todo=todo,
+    )

@@ -1,0 +1,385 @@
+"""The first half of an agent's life: look what happened to the last one, mend what has to be mended, install, register, and become the agent.
+
+Our process turns into the official program by exec, so the engine supervises that program itself and nothing stands between them.
+While a platform cannot be reached it waits here; that is said, and costs no restart.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from ....decide import repair
+from ....decide import symptoms as see
+from ....decide.failures import BY_CODE, diagnose
+from ....decide.wording import span
+from ....errors import PlatformError, QCityError
+from ....io import secrets, spool
+from ....model.agent import OWNED, Act, Evidence, Finding, Package, Reach, Remote, Wanted
+from ....model.home import Home
+from ....model.service import Exit
+from ....model.wire import Advice, Did, Fact, Mend, Order, Trouble
+from ....ports import Forge, Registration
+from ... import forges
+from . import acts, hook, look, packages, tempo
+from . import memory as memories
+from .options import Options, clean
+
+T = TypeVar("T")
+
+HOLD = 75
+"""Our exit code when only a person can go on (EX_TEMPFAIL of sysexits.h)."""
+WAITS = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0)
+"""Seconds between two tries to reach a platform; the last one from then on."""
+SESSION_WAIT = timedelta(minutes=4)
+PASSING = frozenset({"unreachable", "limited", "server", "garbled"})
+
+
+class Hold(Exception):
+    """Only a person can go on."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.cause)
+        self.finding = finding
+
+
+class Program(Protocol):
+    """What differs between the agents of two forges."""
+
+    forge: str
+    single_use: bool  # an ephemeral agent needs a registration of its own in each life
+
+    def configured(self, root: Path) -> int | None:
+        """The id of the registration whose files are in the folder; 0 when they name none, None when there are none."""
+
+    def configure(self, root: Path, wanted: Wanted, given: Registration, *, url: str) -> None:
+        """Put a registration into the folder. Raises `QCityError` with what the program said."""
+
+    def unconfigure(self, root: Path) -> None:
+        """Remove the registration's files; its platform is not asked."""
+
+    def command(self, root: Path, options: Options, given: Registration | None) -> tuple[list[str], dict[str, str]]:
+        """The program to become, and what its environment needs besides. Secrets are in the environment or in a file of mode 0600, never in argv."""
+
+
+class Opening:
+    """One start of one agent.
+
+    Args:
+        home, name, incarnation: whose life this is.
+        place: the place's id; what we register carries it.
+        options: what it was told.
+        program: the agent's own ways.
+        pause: waits; tests give another.
+    """
+
+    def __init__(
+        self, home: Home, name: str, incarnation: int, *, place: str, options: Options, program: Program, pause: Callable[[float], None] = time.sleep
+    ) -> None:
+        self.home, self.name, self.incarnation, self.place = home, name, incarnation, place
+        self.options, self.program, self._pause = options, program, pause
+        self.root = home.service(name) / "agent"
+        self.memory = memories.load(home, name)
+        self.owned = f"{OWNED}-{place[:8]}"
+        self.forge: Forge
+        self.remote: Remote | None = None
+        self.absent = False
+        self.troubled = ""
+
+    def run(self) -> tuple[list[str], dict[str, str], Path]:
+        """The program to become, its environment and its folder.
+
+        Raises:
+            Hold: only a person can go on; it has been said.
+        """
+        token = self._token()
+        self.forge = forges.connect(self._wanted(), token)
+        findings = self._examine()
+        wanted = self._mend(findings)
+        self._keep_the_clock(forced=Act.WAIT_CLOCK in wanted)
+        self._install(fresh=Act.INSTALL in wanted)
+        if self.options.hooks:
+            hook.write(self.root, home=self.home, name=self.name, url=self.options.url)
+        given = self._register(anew=bool(wanted & {Act.REGISTER, Act.RENAME}), renamed=Act.RENAME in wanted)
+        self._resume()
+        argv, more = self.program.command(self.root, self.options, given)
+        self.memory.fingerprint, self.memory.life = memories.machine(), self.incarnation
+        memories.save(self.home, self.name, self.memory)
+        self.tell(Trouble(about="platform", text=""))
+        return argv, {**clean(os.environ), **more}, self.root
+
+    def tell(self, fact: Fact) -> None:
+        """Report to the engine; a disk that is full keeps it silent, not dead."""
+        try:
+            spool.append(self.home.facts(self.name, self.incarnation), fact)
+            spool.ring(self.home.doorbell)
+        except OSError as error:
+            say(f"the disk does not take a report: {error}")
+
+    def did(self, text: str) -> None:
+        """Say what was done, in the log and in the open incident."""
+        say(text)
+        self.tell(Did(service=self.name, text=text))
+
+    def _wanted(self, name: str = "") -> Wanted:
+        return self.options.wanted(name or self.name, (*self.options.labels, self.owned))
+
+    def _token(self) -> str:
+        try:
+            return secrets.load(self.home, self.options.token)
+        except QCityError as error:
+            raise Hold(self._finding("F22", str(error))) from error
+
+    def _finding(self, code: str, line: str, todo: str = "") -> Finding:
+        row = BY_CODE[code]
+        return Finding(code=code, cause=row.cause, act=Act.HOLD, trust=row.trust, evidence=(line,), todo=todo or row.todo)
+
+    def _examine(self) -> list[Finding]:
+        """What ended the last life, as far as it can be seen from here."""
+        now, ended = datetime.now(timezone.utc), _ended(self.home, self.name, self.incarnation - 1)
+        clues, silence = look.log_of(self.home.service(self.name), self.root, now=now)
+        say(f"{look.MARKER}{self.incarnation}", mark=True)
+        self._ask_platform()
+        free, share, inodes = look.disk(self.home.root)
+        id_ = self.program.configured(self.root)
+        updated = ended is not None and ended.code in (3, 4) and packages.installed(self.root) == self.memory.version
+        self.memory.update_starts = self.memory.update_starts + 1 if updated else 0
+        evidence = Evidence(
+            at=tempo.now(),
+            forge=self.program.forge,
+            ephemeral=self.options.ephemeral,
+            ended=ended,
+            twin=look.twin(self.root, None),
+            silence=tempo.told(silence),
+            clues=clues,
+            reach=Reach.FINE,
+            skew=self.forge.skew(),
+            remote=self.remote,
+            absent=self.absent,
+            configured=id_ is not None,
+            fingerprint_differs=bool(self.memory.fingerprint) and self.memory.fingerprint != memories.machine(),
+            version=packages.installed(self.root),
+            update_failed=any(self.root.glob("_diag/SelfUpdate-*.failed")),
+            same_version_starts=self.memory.update_starts,
+            free_disk=free,
+            free_disk_share=share,
+            free_inodes_share=inodes,
+        )
+        if see.open_job(evidence) and ended is not None and (ended.signal is not None or not ended.known) and self.memory.id is not None:
+            self.memory.lost = {**self.memory.lost, self.memory.id: self.memory.name}  # the attendant sees to its job
+        found = diagnose(evidence) if self.incarnation > 1 or self.memory.life else ()
+        verdicts, self.memory.repair = repair.consider(found, evidence, self.memory.repair)
+        memories.save(self.home, self.name, self.memory)
+        steps = [one for one in verdicts if isinstance(one, repair.Step)]
+        for step in steps:
+            self.advise(step.finding, step.act)
+            if step.act is Act.HOLD:
+                raise Hold(step.finding)
+        return [Finding(code=one.finding.code, cause=one.finding.cause, act=one.act, trust=one.finding.trust) for one in steps]
+
+    def advise(self, finding: Finding, act: Act) -> None:
+        """Say what was found and what is done about it."""
+        say(f"{finding.code}: {finding.cause} ({'; '.join(finding.evidence)}): {act.value}")
+        self.tell(
+            Advice(
+                service=self.name,
+                incarnation=self.incarnation,
+                code=finding.code,
+                title=BY_CODE[finding.code].title,
+                cause=finding.cause,
+                act=act.value,
+                evidence=finding.evidence,
+                todo=finding.todo,
+                human=act is Act.HOLD,
+                mending=True,
+            )
+        )
+
+    def _mend(self, findings: list[Finding]) -> set[Act]:
+        """The acts of this start: what was found here, and what the engine was told by the attendant. Waiting ones are done at once."""
+        orders: list[Order]
+        orders, _ = spool.read(self.home.orders(self.name, self.incarnation), 0, Order)  # type: ignore[arg-type]  # a union is a type to msgspec
+        wanted = {finding.act for finding in findings} | {Act(order.act) for order in orders if isinstance(order, Mend)}
+        if Act.PURGE in wanted:
+            self.did(f"freed {acts.purge(self.root)} of old logs and work")
+        if Act.RESESSION in wanted:
+            self._outwait_session()
+        return wanted
+
+    def _outwait_session(self) -> None:
+        """The old session ends by itself; its platform shows when."""
+        end = time.monotonic() + tempo.real(SESSION_WAIT)
+        while self.remote is not None and self.remote.online and time.monotonic() < end:
+            self._trouble("an old session of it is still alive; it waits for that to end")
+            self._pause(tempo.real(timedelta(seconds=15)))
+            self._ask_platform()
+        self.did("waited for the old session to end")
+
+    def _keep_the_clock(self, *, forced: bool) -> None:
+        waited = False
+        while (skew := self.forge.skew()) is not None and abs(skew) >= timedelta(seconds=60):
+            waited = True
+            off = f"this machine's clock differs by {span(abs(skew))} from its platform's"
+            self._trouble(f"{off}: set it (timedatectl set-ntp true); it waits for that")
+            self._pause(tempo.real(timedelta(seconds=10)))
+            self._ask_platform()
+        if waited or forced:
+            self.did("waited until the clock agreed with the platform's; nothing was registered again")
+
+    def _ask_platform(self) -> None:
+        """Its registration as the platform has it, if it has one."""
+        memory = self.memory
+
+        def ask() -> Remote | None:
+            return self.forge.runner(memory.id) if memory.id else self.forge.find(memory.name or self.name)
+
+        self.remote = self._patiently(ask, "look")
+        self.absent = self.remote is None
+
+    def _install(self, *, fresh: bool) -> None:
+        root, memory, have = self.root, self.memory, packages.installed(self.root)
+        if fresh and have:
+            memory.failed = [*{*memory.failed, have} - set(memory.good)]
+        if have and not fresh and (not self.options.version or have == self.options.version):
+            return
+        pristine = None
+        if self.options.version and self.options.version in packages.cached(self.home, self.program.forge):
+            pristine = self.home.root / "packages" / self.program.forge / self.options.version
+        if pristine is None:
+            pristine = self._newest(fresh=fresh)
+        packages.install(pristine, root)
+        memory.version = pristine.name
+        self.did(f"installed version {pristine.name}" + (" afresh" if fresh and have == pristine.name else f", it was {have}" if have else ""))
+
+    def _newest(self, *, fresh: bool) -> Path:
+        """The folder of the best version: the newest offered that has not failed here, else the last good one."""
+        memory, forge = self.memory, self.program.forge
+        offered = self._patiently(lambda: list(self.forge.packages()), "list the releases")
+        chosen: Package | None = packages.choose(offered, pinned=self.options.version, failed=frozenset(memory.failed))
+        if chosen is None:
+            back = [version for version in packages.cached(self.home, forge) if version in memory.good]
+            if back:
+                self.did(f"version {offered[0].version} failed here: back to {back[0]}")
+                return self.home.root / "packages" / forge / back[0]
+            chosen = max(offered, key=lambda package: packages.order(package.version))
+        if fresh:
+            shutil.rmtree(self.home.root / "packages" / forge / chosen.version, ignore_errors=True)
+        package = chosen
+        return self._patiently(lambda: packages.fetch(self.home, forge, package), f"download version {package.version}")
+
+    def _register(self, *, anew: bool, renamed: bool) -> Registration | None:
+        """Make a registration where one is needed. None when the one that is there goes on."""
+        memory, program = self.memory, self.program
+        each_life = self.options.ephemeral and program.single_use
+        if program.configured(self.root) is not None and not each_life and not anew and not self.absent:
+            return None
+        memory.renames += renamed
+        if memory.id is not None:
+            self._forget(memory.id)
+        program.unconfigure(self.root)
+        given, wanted = self._registered()
+        memory.id, memory.name = given.id, wanted.name
+        if given.id is not None:
+            memory.known = {**memory.known, given.id: wanted.name}
+        memories.save(self.home, self.name, memory)
+        if not given.jit:
+            program.configure(self.root, wanted, given, url=self.options.url)
+            memory.id = program.configured(self.root) or given.id
+        self.did(f"registered as {wanted.name}")
+        return given
+
+    def _resume(self) -> None:
+        """A registration that was drained is given jobs again."""
+        remote = self.remote
+        if remote is None or remote.id != self.memory.id:
+            return
+        if remote.paused:
+            self._patiently(lambda: self.forge.pause(remote.id, paused=False), "resume")
+        elif self.program.forge == "github" and not set(self.options.labels) <= set(remote.labels):
+            self._patiently(lambda: self.forge.set_labels(remote.id, [*self.options.labels, self.owned]), "give it its labels")
+
+    def _registered(self) -> tuple[Registration, Wanted]:
+        """A registration under a name that is free. An ephemeral agent has a new name in each life, because the old one is let go of late."""
+        for attempt in range(3):
+            each_life = self.options.ephemeral and self.program.single_use
+            suffix = f"-{self.place[:6]}-{self.incarnation}" if each_life else ""
+            number = self.memory.renames + attempt
+            wanted = self._wanted(f"{self.name}{suffix}" + (f"-r{number}" if number else ""))
+            try:
+                return self._patiently(lambda wanted=wanted: self.forge.register(wanted), "register"), wanted  # type: ignore[misc]  # no defaults for mypy
+            except PlatformError as error:
+                if error.kind != "conflict":
+                    raise
+                self.advise(self._finding("F28", str(error)), Act.RENAME)
+        raise Hold(self._finding("F28", f"{self.name} and three names like it are taken", "Choose another name"))
+
+    def _forget(self, id_: int) -> None:
+        """Delete our earlier registration, if it is idle. One that cannot be deleted now is deleted by the attendant later."""
+        try:
+            self.forge.remove(id_)
+            self.memory.known = {key: name for key, name in self.memory.known.items() if key != id_}
+        except PlatformError as error:
+            say(f"its earlier registration {id_} stays for now: {error}")
+
+    def _patiently(self, call: Callable[[], T], what: str) -> T:
+        """Do a call to the platform; wait while it cannot be reached, however long that is.
+
+        Raises:
+            Hold: it refuses, and only a person can change that.
+            PlatformError: the name is taken.
+        """
+        tries = denied = 0
+        while True:
+            try:
+                result = call()
+            except PlatformError as error:
+                if error.kind == "conflict":
+                    raise
+                if error.kind in PASSING:
+                    wait = error.retry_after or WAITS[min(tries, len(WAITS) - 1)]
+                    tries += 1
+                    self._trouble(f"{error.what}; it waits and asks again ({what})")
+                    self._pause(tempo.real(timedelta(seconds=wait)))
+                    continue
+                if error.kind == "not_found" and not denied:
+                    denied += 1  # a token may have been a moment too new, or a repository was just made
+                    self._pause(tempo.real(timedelta(seconds=2)))
+                    continue
+                code = "F21" if error.kind == "not_found" else "F22"
+                raise Hold(self._finding(code, error.what, error.todo)) from error
+            if self.troubled:
+                self._trouble("")
+            return result
+
+    def _trouble(self, text: str) -> None:
+        if text != self.troubled:
+            self.troubled = text
+            self.tell(Trouble(about="platform", text=text))
+        if text:
+            say(text)
+
+
+def say(text: str, *, mark: bool = False) -> None:
+    """One line in the service's log."""
+    sys.stdout.write(f"{text}\n" if mark else f"qcity: {text}\n")
+    sys.stdout.flush()
+
+
+def _ended(home: Home, name: str, incarnation: int) -> Exit | None:
+    """How the last life ended, as the keeper wrote it down; unknown when nobody did."""
+    if incarnation < 1:
+        return None
+    try:
+        record = json.loads((home.service(name) / "exit.json").read_text())
+    except (OSError, ValueError):
+        return Exit()
+    if record.get("incarnation") != incarnation:
+        return Exit()
+    return Exit(code=record.get("code"), signal=record.get("signal"), leftovers=int(record.get("leftovers", 0)))

@@ -1,0 +1,51 @@
+"""Checks of machines: what a look before a job, after it, or by a canary found. The newest thousand of each service are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from .schema import checks
+
+KEPT = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One look: `what` is started, completed or canary; `took` in seconds; `details` by the name of what was looked at."""
+
+    id: int
+    service: str
+    at: datetime
+    what: str
+    ok: bool
+    took: float
+    text: str
+    details: dict[str, str]
+
+
+_COLUMNS = [checks.c[name] for name in Check.__dataclass_fields__]
+
+
+def add(
+    connection: Connection, place: str, service: str, *, at: datetime, what: str, ok: bool, took: float, text: str, details: Mapping[str, str]
+) -> None:
+    """Put a look; old ones are forgotten."""
+    row = checks.insert().values(place=place, service=service, at=at, what=what, ok=ok, took=took, text=text, details=dict(details))
+    number = int(connection.execute(row.returning(checks.c.id)).scalar_one())
+    if number % 100 == 0:
+        mine = (checks.c.place == place) & (checks.c.service == service)
+        oldest = sa.select(checks.c.id).where(mine).order_by(checks.c.id.desc()).offset(KEPT).limit(1).scalar_subquery()
+        connection.execute(checks.delete().where(mine, checks.c.id <= oldest))
+
+
+def latest(connection: Connection, place: str, *, service: str | None = None, limit: int = 50) -> list[Check]:
+    """The newest looks, oldest first."""
+    query = sa.select(*_COLUMNS).where(checks.c.place == place).order_by(checks.c.id.desc()).limit(limit)
+    if service is not None:
+        query = query.where(checks.c.service == service)
+    return [Check(**row) for row in connection.execute(query).mappings()][::-1]
