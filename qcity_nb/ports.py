@@ -29,11 +29,15 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """How to start one incarnation: `argv` without secrets, the whole environment, the folder it starts in."""
+    """How to start one incarnation: `argv` without secrets, the whole environment, the folder it starts in.
+
+    `fenced`: its keeper minds the fence in the service's folder (`io.fence`) and ends it when its time is over.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path
+    fenced: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -200,6 +200,8 @@ def _going(state: ServiceState) -> Condition:
         if state.repairing:
             return Condition(level=Level.REPAIRING, text=f"is being ended to start again: {state.reason}")
         return Condition(level=Level.WARN, text="is stopping")
+    if state.desired is Desired.UP and state.standby:
+        return Condition(level=Level.OFF, text=f"stands by: {state.reason}")
     if state.desired is Desired.UP:
         return Condition(level=Level.WARN, text="is stopped although it should be up")
     return Condition(level=Level.OFF, text="is stopped" + (", drained" if state.desired is Desired.DRAINED else ""))

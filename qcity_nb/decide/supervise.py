@@ -103,7 +103,7 @@ def delay(policy: RestartPolicy, name: str, failures: int) -> timedelta:
 
 def started(state: ServiceState, now: datetime) -> Decision:
     """A person asks for the service to be up."""
-    state = replace(state, desired=Desired.UP)
+    state = replace(state, desired=Desired.UP, standby=False)
     if state.phase in (S, B, Q):
         return _spawn(replace(state, failures=0, starts=()), "start", now)
     return state, ()  # starting, running; or stopping: its exit will see that it is wanted up again
@@ -117,6 +117,16 @@ def stopped(state: ServiceState, now: datetime, *, why: str = "asked to stop") -
     if state.phase in (A, R):
         return move(state, "stop", now, reason=why), (End(service=state.name, reason=why),)
     return state, ()
+
+
+def standing_by(state: ServiceState, now: datetime, *, why: str) -> Decision:
+    """The service is wanted up, and its place does not hold its claim: what lives of it ends, and it waits."""
+    state = replace(state, standby=True)
+    if state.phase in (B, Q):
+        return move(state, "stop", now, next_at=None, reason=why), ()
+    if state.phase in (A, R):
+        return move(state, "stop", now, reason=why), (End(service=state.name, reason=why),)
+    return (replace(state, reason=why) if state.phase is S else state), ()
 
 
 def drained(state: ServiceState, now: datetime) -> Decision:
@@ -193,7 +203,7 @@ def exited(state: ServiceState, spec: ServiceSpec, now: datetime, how: Exit, *, 
     state = replace(state, last_exit=how, suspicions=0, busy=0)
     if state.phase in (S, B, Q):
         return state, ()
-    if state.desired is not Desired.UP:
+    if state.desired is not Desired.UP or state.standby:
         why = "exit" if state.phase is T else "exit, drained"
         if state.phase is A:
             state = move(state, "stop", now)

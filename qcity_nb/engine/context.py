@@ -15,6 +15,7 @@ from ..model.wire import AgentFact, Mend
 from ..ports import Clock, Processes, RunnerKind, Wire
 from ..store import services as rows
 from ..store.database import Store
+from .claims import Claims
 
 BALLAST = 8 << 20
 
@@ -37,6 +38,7 @@ class Context:
     wire: Wire
     kinds: Callable[[str], RunnerKind]
     home: Home
+    claims: Claims
     generation: int = 0
     services: dict[str, rows.ServiceRow] = field(default_factory=dict)
     signs: dict[str, Sign] = field(default_factory=dict)

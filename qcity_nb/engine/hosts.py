@@ -21,6 +21,7 @@ from ..io.processes import LinuxProcesses
 from ..io.spool import Doorbell, ring
 from ..io.wire import FileWire
 from ..kinds import load
+from ..kinds.leases import open_lease
 from ..kinds.notifiers import Messenger
 from ..ports import RunnerKind
 from ..store.database import Store, prepare
@@ -77,6 +78,8 @@ class Host:
             holder=f"{socket.gethostname()}:{os.getpid()}",
             host=host,
             messenger=self._messenger,
+            leases=lambda where, claim, seconds: open_lease(where, claim, home=store.home, timeout=seconds),
+            wake=lambda: ring(store.home.doorbell),
         )
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)  # for people; the lock itself is what counts

@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 from sqlalchemy.engine import Connection
 
 from ..errors import QCityError, StoreCorrupt, StoreError
+from ..io.clock import instant
 from ..io.files import bound
+from ..model.fleet import Instant
 from ..model.home import Home
 from ..model.service import Desired, Phase
 from ..ports import Clock, Ended, Messenger, Processes, RunnerKind, Wire
@@ -17,8 +19,10 @@ from ..store import commands, history, intents, lease
 from ..store import services as rows
 from ..store.database import Store
 from .agents import FOREIGN, Agents
+from .claims import Claims
 from .context import Context
 from .dispatch import Dispatcher
+from .fleet import Fleet, Leases
 from .notices import Notices
 from .orders import Orders
 from .supervisor import Supervisor
@@ -44,6 +48,9 @@ class Engine:
         holder: who this engine is, for people: host and pid.
         host: process, kernel or once.
         messenger: tells the master; None where nobody is to be told.
+        leases: opens lease stores; None where there is no fleet.
+        instant: both clocks of the machine, for deciding on claims.
+        wake: called from another thread when a tick is due.
     """
 
     def __init__(
@@ -58,13 +65,18 @@ class Engine:
         holder: str = "",
         host: str = "process",
         messenger: Messenger | None = None,
+        leases: Leases | None = None,
+        instant: Callable[[], Instant] = instant,
+        wake: Callable[[], object] = lambda: None,
     ) -> None:
-        self.context = Context(store=store, clock=clock, processes=processes, wire=wire, kinds=kinds, home=home)
+        claims = Claims(home=home, instant=instant)
+        self.context = Context(store=store, clock=clock, processes=processes, wire=wire, kinds=kinds, home=home, claims=claims)
         self._supervisor = Supervisor(self.context)
         self._dispatcher = Dispatcher(self.context, self._supervisor)
         self._agents = Agents(self.context, self._supervisor)
         self._notices = Notices(self.context, self._supervisor, messenger)
-        self._orders = Orders(self.context, self._supervisor, self._dispatcher, self._agents, self._notices)
+        self._fleet = Fleet(self.context, self._supervisor, leases, wake)
+        self._orders = Orders(self.context, self._supervisor, self._dispatcher, self._agents, self._notices, self._fleet)
         self._holder, self._host = holder, host
         self._due: dict[str, datetime] = {}
         self._drift = timedelta(0)
@@ -83,7 +95,7 @@ class Engine:
         """Whether the engine was asked to end and may go: at once, or when its runners are gone if that was asked too."""
         alive = (Phase.STARTING, Phase.RUNNING, Phase.STOPPING)
         ours = [row for row in self.context.services.values() if row.spec.kind != FOREIGN]
-        waits = self.context.stop_services and any(row.state.phase in alive for row in ours)
+        waits = self.context.stop_services and (any(row.state.phase in alive for row in ours) or not self._fleet.settled())
         return self.fenced or self.context.lost_store or (self.context.stopping and not waits)
 
     def start(self) -> None:
@@ -100,6 +112,7 @@ class Engine:
             raise StoreError(f"the engine could not begin: {context.note}", permanent=False)
         context.note = ""
         self._drift = context.clock.wall() - context.clock.now()
+        self._fleet.take_over()
         self._supervisor.take_over(self._dispatcher.hear)
         self._dispatcher.take_over()
 
@@ -109,6 +122,7 @@ class Engine:
         for ended in [*self._supervisor.failed_starts(), *context.processes.ended()]:
             self._bury(ended)
         try:
+            self._fleet.step()
             self._orders.obey()
             self._dispatcher.hear()
             self._dispatcher.step()
@@ -134,7 +148,7 @@ class Engine:
             self._back_up()
         if self._supervisor.failed:
             return now
-        return min([*self._due.values(), *filter(None, [self._supervisor.deadline()])])
+        return min([*self._due.values(), *filter(None, [self._supervisor.deadline(), self._fleet.deadline()])])
 
     def stop(self) -> None:
         """Give the lease back; what runs goes on running until the next engine adopts it."""
@@ -146,6 +160,7 @@ class Engine:
 
         if not self.fenced and not context.lost_store:
             context.record(write)
+        self._fleet.close()
         context.processes.close()
 
     def _bury(self, ended: Ended) -> None:

@@ -19,6 +19,7 @@ from ..store import services as rows
 from .agents import ATTENDANT, FOREIGN, Agents
 from .context import Context
 from .dispatch import Dispatcher
+from .fleet import Fleet
 from .notices import Notices
 from .supervisor import Supervisor
 
@@ -38,11 +39,14 @@ class Orders:
         dispatcher: re-runs and cancels jobs.
         agents: has a platform forget an agent before it is stopped.
         notices: tells the master.
+        fleet: knows who may run what.
     """
 
-    def __init__(self, context: Context, supervisor: Supervisor, dispatcher: Dispatcher, agents: Agents, notices: Notices) -> None:
+    def __init__(
+        self, context: Context, supervisor: Supervisor, dispatcher: Dispatcher, agents: Agents, notices: Notices, fleet: Fleet
+    ) -> None:
         self._c, self._supervisor, self._dispatcher = context, supervisor, dispatcher
-        self._agents, self._notices = agents, notices
+        self._agents, self._notices, self._fleet = agents, notices, fleet
         self._verbs = {
             "runner.start": self._start,
             "runner.stop": self._stop,
@@ -52,6 +56,8 @@ class Orders:
             "job.cancel": self._cancel,
             "engine.stop": self._end,
             "engine.backup": self._backup,
+            "fleet.join": self._join,
+            "fleet.leave": self._leave,
         }
 
     def obey(self) -> bool:
@@ -94,6 +100,7 @@ class Orders:
     def _start(self, name: str, args: Mapping[str, object]) -> dict[str, object]:
         context, wall = self._c, self._c.clock.wall()
         spec = context.kinds(str(args.get("kind"))).check(spec_of(name, args))
+        self._fleet.check(spec)
         row = context.services.get(name)
         if row is None:
             fresh = ServiceState(name=name, since=context.clock.now(), incarnation=self._last_incarnation(name))
@@ -190,6 +197,12 @@ class Orders:
         path = self._c.store.backup()
         return {"path": str(path) if path else ""}
 
+    def _join(self, _subject: str, args: Mapping[str, object]) -> dict[str, object]:
+        return self._fleet.join(args)
+
+    def _leave(self, _subject: str, _args: Mapping[str, object]) -> dict[str, object]:
+        return self._fleet.leave()
+
     def _row(self, name: str) -> rows.ServiceRow:
         try:
             return self._c.services[name]
@@ -241,6 +254,7 @@ def spec_of(name: str, args: Mapping[str, object]) -> ServiceSpec:
         "fallback": args.get("fallback") or "",
         "retries": args.get("retries") if args.get("retries") is not None else 1,
         "job_timeout": args.get("timeout"),
+        "claim": args.get("claim") or "",
     }
     spec = msgspec.convert(plain, ServiceSpec, strict=False)
     return replace(spec, silent_after=spec.silent_after or None, grace=max(spec.grace, timedelta(0)))

@@ -84,6 +84,9 @@ class Supervisor:
         """Record a decision, then do what it asks for, then record what came of it."""
         context, row = self._c, self._c.services[name]
         state, asked = decision
+        if any(isinstance(intent, supervise.Spawn) for intent in asked) and (why := context.claims.barred(row.spec)):
+            waits = replace(row.state, desired=state.desired, failures=state.failures, starts=state.starts)
+            state, asked = supervise.standing_by(waits, context.clock.now(), why=why)
         if state == row.state and not asked:
             return
         context.work_changed |= state.phase is not row.state.phase or state.desired is not row.state.desired
@@ -162,8 +165,13 @@ class Supervisor:
             return
         natural = self._c.kinds(row.spec.kind).natural(ended.how, self._c.wire.words(ended.name))
         person = self._c.persons.pop(ended.name, "")
-        decision = supervise.exited(row.state, row.spec, self._c.clock.now(), ended.how, natural=natural, person=person)
+        decision = supervise.exited(self._barred(row), row.spec, self._c.clock.now(), ended.how, natural=natural, person=person)
         self.apply(ended.name, decision, how=None if natural or person else ended.how, lost=lost)
+
+    def _barred(self, row: rows.ServiceRow) -> ServiceState:
+        """Its state, standing by when its claim is not held: then its end is no failure, and nothing starts."""
+        why = self._c.claims.barred(row.spec)
+        return replace(row.state, standby=True, reason=why) if why and row.state.desired is Desired.UP else row.state
 
     def look(self) -> None:
         """Look for signs of life, and for the lack of them."""
@@ -210,10 +218,10 @@ class Supervisor:
         elif state.phase in (Phase.STARTING, Phase.RUNNING, Phase.STOPPING):
             if isinstance(found, Ended) and found.incarnation == state.incarnation:
                 self.exited(found, lost=self._jobs_of(name))
-            elif state.phase is Phase.STARTING:  # recorded, never done
+            elif state.phase is Phase.STARTING and not self._c.claims.barred(row.spec):  # recorded, never done
                 self._perform(name, supervise.Spawn(service=name, incarnation=state.incarnation), "")
             else:
-                self.apply(name, supervise.exited(state, row.spec, now, Exit()), how=Exit(), lost=self._jobs_of(name))
+                self.apply(name, supervise.exited(self._barred(row), row.spec, now, Exit()), how=Exit(), lost=self._jobs_of(name))
         elif state.desired is Desired.UP and state.phase is Phase.STOPPED:
             self.apply(name, supervise.started(state, now))
 
@@ -236,11 +244,11 @@ class Supervisor:
 
     def _key(self, state: ServiceState, intent: supervise.Intent) -> str:
         """An act's idempotency key; empty for intents that only write."""
-        if isinstance(intent, supervise.Spawn):
-            return f"{self._c.store.place}/{intent.service}/{intent.incarnation}/spawn/{self._c.generation}"
-        if isinstance(intent, supervise.End):
-            return f"{self._c.store.place}/{intent.service}/{state.incarnation}/end/{self._c.generation}"
-        return ""
+        if not isinstance(intent, supervise.Spawn | supervise.End):
+            return ""
+        verb = "spawn" if isinstance(intent, supervise.Spawn) else "end"
+        epoch = self._c.claims.held(self._c.services[intent.service].spec.claim)
+        return f"{self._c.store.place}/{intent.service}/{state.incarnation}/{verb}/{self._c.generation}" + (f"/e{epoch}" if epoch else "")
 
     def _perform(self, name: str, intent: supervise.Intent, key: str) -> None:
         context, row = self._c, self._c.services[name]
@@ -294,6 +302,9 @@ class Supervisor:
         if name in context.mends:
             context.wire.send(name, incarnation, context.mends.pop(name))
         context.signs[name] = Sign(value=context.wire.sign(name, beats=kind.beats))
+        if row.spec.claim:
+            epoch = context.claims.raise_fence(row.spec)
+            launch = replace(launch, fenced=True, env={**launch.env, "QCITY_EPOCH": str(epoch)})
         pid = context.processes.start(row.spec, launch, incarnation=incarnation, generation=context.generation)
         context.services[name] = replace(row, pid=pid)
         return f"started as pid {pid}"

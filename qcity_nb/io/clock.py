@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from datetime import datetime, timedelta, timezone
 
+from ..model.fleet import Instant
+
 
 class SystemClock:
     """The steady clock starts at the wall clock's time and then follows the kernel's monotonic one.
@@ -22,3 +24,8 @@ class SystemClock:
     def wall(self) -> datetime:
         """The wall clock."""
         return datetime.now(timezone.utc)
+
+
+def instant() -> Instant:
+    """Now, on the kernel's two clocks: the one that stands still in sleep and, where there is one, the one that does not."""
+    return Instant(time.monotonic(), time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)))

@@ -3,6 +3,7 @@
 Run with `python -I -S keeper.py FD` it is a fork server: each request that arrives on socket FD becomes a keeper of its own,
 in its own session, so a hundred of them share their memory and none of them ends with the engine. Standard library only, single-threaded.
 A keeper is a subreaper: whatever its service double-forks or hands to a new session comes back to it and is ended with the service.
+The keeper of a *fenced* service also minds the fence in its folder, so that the service ends in time although its engine was killed or stopped.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ else:  # the plain ones: `signal` makes enums of numbers, which writes to a doze
 PR_SET_CHILD_SUBREAPER = 36
 SIGNALS = frozenset(map(int, (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP)))
 PRCTL = ctypes.CDLL(None).prctl
+PR_SET_PDEATHSIG = 1
 REAP_SECONDS = 15.0
+FENCE = "fence.json"
 SPACE = socket.CMSG_SPACE(3 * 4)  # for three descriptors
 
 
@@ -82,7 +85,7 @@ def keep(raw: bytes, channel: int, lock: int, log: int, reply: int) -> int:
         return 0
     os.write(reply, b'{"pid": %d, "keeper": %d}' % (main, os.getpid()))
     os.close(reply)
-    first = signal.sigwaitinfo(SIGNALS)  # nearly all of its life
+    first = None if _is_fenced(raw) else signal.sigwaitinfo(SIGNALS)  # nearly all of its life
     return _watch(json.loads(raw), main, first)
 
 
@@ -149,6 +152,10 @@ def _become(raw: bytes, lock: int, tell: int) -> None:
         if request["cgroup"]:
             with contextlib.suppress(OSError):
                 _write(f"{request['cgroup']}/cgroup.procs", "0")
+        if request.get("fenced"):
+            PRCTL(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)  # nobody would mind the fence
+            if _fence(request["folder"])[0] <= _total():
+                raise OSError(errno.ETIME, "", "its claim")
         me, keeper = os.getpid(), os.getppid()
         who = {"pid": me, "start": start_of(me), "boot": boot_id(), "keeper": keeper, "keeper_start": start_of(keeper)}
         write_whole(f"{request['folder']}/proc.json", {**who, **{key: request[key] for key in ("incarnation", "generation", "cgroup")}})
@@ -166,17 +173,23 @@ def _become(raw: bytes, lock: int, tell: int) -> None:
 
 def _watch(request: dict[str, Any], main: int, seen: signal.struct_siginfo | None) -> int:
     kill_at: float | None = None
+    fenced, wait = bool(request.get("fenced")), 3600.0
     while True:
         number = None if seen is None else seen.si_signo
-        if number == signal.SIGTERM and kill_at is None:
+        asked, over = number == signal.SIGTERM, False
+        if fenced:
+            stop, kill = _fence(request["folder"])
+            asked, over = asked or stop <= _total(), kill <= _total()
+            wait = _until_fence(stop, kill)
+        if asked and kill_at is None:
             kill_at = time.monotonic() + _ask_to_stop(request, main)
-        elif number == signal.SIGUSR1 or (number is None and kill_at is not None):
+        elif over or number == signal.SIGUSR1 or (kill_at is not None and kill_at <= time.monotonic()):
             os.kill(main, signal.SIGKILL)
             kill_group(request["cgroup"])
         status = _reap(main)
         if status is not None:
             break
-        seen = signal.sigtimedwait(SIGNALS, 3600.0 if kill_at is None else max(0.0, kill_at - time.monotonic()))
+        seen = signal.sigtimedwait(SIGNALS, wait if kill_at is None else max(0.0, min(wait, kill_at - time.monotonic())))
     folder: str = request["folder"]
     record: dict[str, Any] = {"incarnation": request["incarnation"], "leftovers": 0, "clean": False}
     record["code"] = os.waitstatus_to_exitcode(status) if not os.WIFSIGNALED(status) else None
@@ -189,6 +202,31 @@ def _watch(request: dict[str, Any], main: int, seen: signal.struct_siginfo | Non
         with contextlib.suppress(OSError):
             os.rmdir(request["cgroup"])
     return 0
+
+
+def _is_fenced(raw: bytes) -> bool:
+    """Whether a request asks for a fence, without parsing it: within a value the quotes would be escaped."""
+    return b'"fenced": true' in raw
+
+
+def _fence(folder: str) -> tuple[float, float]:
+    """When the service is asked to end, and when it is killed; both are long over when nobody says."""
+    try:
+        fence = json.loads(_text(f"{folder}/{FENCE}"))
+        return float(fence["stop"]), float(fence["kill"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0, 0.0
+
+
+def _until_fence(stop: float, kill: float) -> float:
+    """How long to wait before looking at the fence again. Never for long: a wait stands still while the machine sleeps, the fence does not."""
+    now = _total()
+    due = (stop if now < stop else kill) - now
+    return max(0.01, min(due, max(0.05, (kill - stop) / 4)))
+
+
+def _total() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _tell(folder: str, record: dict[str, Any]) -> None:

@@ -111,6 +111,8 @@ class LinuxProcesses:
         env = {**launch.env, "QCITY_SERVICE": self.mark(spec.name), "QCITY_INCARNATION": str(incarnation)}
         request: dict[str, Any] = {"argv": launch.argv, "env": env, "cwd": str(launch.cwd), "folder": str(folder)}
         request["cgroup"] = self._cgroup(spec.name, incarnation)
+        if launch.fenced:
+            request["fenced"] = True
         request |= {"incarnation": incarnation, "generation": generation, "stop_signal": spec.stop_signal, "grace": spec.grace.total_seconds()}
         try:
             (folder / "stop.json").unlink(missing_ok=True)

@@ -78,6 +78,7 @@ class ServiceSpec:
     grace: timedelta = timedelta(seconds=10)
     retries: int = 1  # how often a job whose runner died under it is run again by itself
     fallback: str = ""  # the service that is started while this one is quarantined
+    claim: str = ""  # it runs only while this place holds that claim
     job_timeout: timedelta | None = None  # for jobs whose workflow names none
 
 
@@ -119,6 +120,7 @@ class ServiceState:
     next_at: datetime | None = None
     suspicions: int = 0
     repairing: bool = False  # it is being ended because of a fault, not because somebody asked
+    standby: bool = False  # wanted up here as soon as this place holds its claim
     busy: int = 0
     reason: str = ""
     last_exit: Exit | None = None

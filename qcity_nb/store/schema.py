@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Double, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
 
+from ..model.fleet import ClaimView, FleetConfig
 from ..model.service import ServiceSpec, ServiceState
 from ..model.wire import AgentView
 from ..model.work import Annotation, Artifact, BuildPlan, JobPlan, Step
@@ -25,6 +26,23 @@ lease = Table(
     Column("renewed", Moment, nullable=False),
     Column("released", Moment),
     Column("note", Text, nullable=False, server_default=""),  # what is wrong with the engine itself, in words
+)
+
+leases = Table(
+    "leases",  # shared by many places: of the lease store `store`
+    meta,
+    Column("claim", String(64), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("record", Text, nullable=False),
+)
+
+fleets = Table(
+    "fleets",
+    meta,
+    Column("place", String(64), primary_key=True),
+    Column("config", Json(FleetConfig), nullable=False),
+    Column("claims", Json(tuple[ClaimView, ...]), nullable=False),
+    Column("joined", Moment, nullable=False),
 )
 
 services = Table(

@@ -5,8 +5,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, make_url
 
 from qcity_nb.kinds.leases import open_lease
+from qcity_nb.kinds.leases.store import StoreLease
 from qcity_nb.model.home import Home
 from qcity_nb.testing.lease_contract import LeaseContract
 from qcity_nb.testing.leases import Belief, MemoryLease, MemoryRegister, doubles
@@ -63,6 +66,61 @@ class TestGit(LeaseContract):
         assert store.swap(None, FIRST)
         assert sorted(os.walk(work / ".git")) == before
         assert [path.name for path in Path(work).iterdir()] == [".git"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+class TestStoreOnSqlite(LeaseContract):
+    """A file is enough to try the statements, in threads; the kind itself refuses one. A place is cut off by the folder that it reaches it by."""
+
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path):
+        self.folder, self.opened = tmp_path, []
+        (tmp_path / "real").mkdir()
+        yield
+        for store in self.opened:
+            store.close()
+
+    def make(self, who):
+        way = self.folder / f"way-{who}"
+        if not way.is_symlink():
+            way.symlink_to(self.folder / "real")
+        self.opened.append(StoreLease(URL.create("sqlite", database=str(way / "leases.db")), "web", timeout=20.0))
+        return self.opened[-1]
+
+    def cut(self, who, *, off):
+        way = self.folder / f"way-{who}"
+        for store in self.opened:
+            store.close()  # an open file stays reachable by any name
+        way.unlink() if off else way.symlink_to(self.folder / "real")
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+class TestStoreOnPostgresql(LeaseContract):
+    """Contenders in processes of their own. A place is cut off by an address where nobody answers."""
+
+    @pytest.fixture(autouse=True)
+    def _database(self, postgres_database, tmp_path):
+        self.url, self.folder, self.opened = postgres_database, tmp_path, {}
+        yield
+        for store in self.opened.values():
+            store.close()
+
+    def make(self, who):
+        if who not in self.opened:
+            self.opened[who] = open_lease(f"store:{self.url}", "web", home=Home(self.folder), timeout=20.0)
+        return self.opened[who]
+
+    def cut(self, who, *, off):
+        store = self.opened[who]
+        store.close()
+        url = make_url(self.url)
+        store._engine = sa.create_engine(url.set(port=1) if off else url)
+
+    def where(self):
+        return f"store:{self.url}"
 
 
 @pytest.mark.parametrize(
