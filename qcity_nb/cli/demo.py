@@ -23,7 +23,7 @@ from .demo_stage import Stage
 GONE_SECONDS = 10.0
 
 
-class _Terminated(KeyboardInterrupt):
+class Terminated(KeyboardInterrupt):
     """SIGTERM came."""
 
 
@@ -43,7 +43,7 @@ def run(folder: Path | None = None, *, keep: bool) -> int:
     stage = Stage()
     fate = "kept" if keep else "removed at the end, but for the report; --keep keeps it"
     code, report, scene = 1, None, None
-    with _own_store(), _sigterm():
+    with own_store(), sigterm():
         begin = time.monotonic()
         try:
             stage.plain(f"QCity demo · everything happens in {shown} ({fate})")
@@ -51,7 +51,7 @@ def run(folder: Path | None = None, *, keep: bool) -> int:
             report = play(scene)
             code = 0
         except KeyboardInterrupt as ended:
-            code = 143 if isinstance(ended, _Terminated) else 130
+            code = 143 if isinstance(ended, Terminated) else 130
         except QCityError as error:
             stage.still()
             keep = keep or isinstance(error, NotSeen)
@@ -108,7 +108,7 @@ def _clear(scene: Scene) -> list[int]:
             city.stop(runners=True)
     city.close()
     deadline = time.monotonic() + GONE_SECONDS
-    while left := _alive(scene):
+    while left := living_in(scene.folder):
         for pid in left:  # only what did not end by itself: its engine is gone, nobody else will do it
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
@@ -125,9 +125,9 @@ def _settle(city: QCity) -> None:
         time.sleep(0.01)
 
 
-def _alive(scene: Scene) -> list[int]:
-    """The processes of this demo that live: those that were seen, and any that works in or was given its folder."""
-    folder, me = str(scene.folder), os.getpid()
+def living_in(folder: Path) -> list[int]:
+    """The processes that live and work in a folder, or were given it."""
+    place, me = str(folder), os.getpid()
     found = set()
     for entry in Path("/proc").glob("[0-9]*"):
         pid = int(entry.name)
@@ -136,8 +136,8 @@ def _alive(scene: Scene) -> list[int]:
                 continue
             words = (entry / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
             inside = str((entry / "cwd").readlink())
-            mine = any(word == folder or word.startswith(f"{folder}/") for word in words) and "qcity_nb" in " ".join(words)
-            if mine or inside == folder or inside.startswith(f"{folder}/"):
+            mine = any(word == place or word.startswith(f"{place}/") for word in words) and "qcity_nb" in " ".join(words)
+            if mine or inside == place or inside.startswith(f"{place}/"):
                 found.add(pid)
     return sorted(found)
 
@@ -160,8 +160,8 @@ def _short(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _own_store() -> Iterator[None]:
-    """The demo's history goes into its own folder, never into a shared store."""
+def own_store() -> Iterator[None]:
+    """What happens here goes into a folder of its own, never into a shared store."""
     kept = os.environ.pop("QCITY_STORE", None)
     try:
         yield
@@ -171,11 +171,11 @@ def _own_store() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _sigterm() -> Iterator[None]:
-    """SIGTERM ends the demo like Ctrl-C; the old handlers come back at the end."""
+def sigterm() -> Iterator[None]:
+    """SIGTERM ends it like Ctrl-C; the old handlers come back at the end."""
 
     def end(_number: int, _frame: object) -> None:
-        raise _Terminated
+        raise Terminated
 
     try:
         before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}

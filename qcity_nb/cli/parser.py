@@ -84,6 +84,7 @@ def build() -> Parser:
     _runner(commands.add_parser("runner", help="start, stop, drain, remove, look at runners"), shared, listing)
     _job(commands.add_parser("job", help="look at jobs, run them again, cancel them"), shared, listing)
     _incident(commands.add_parser("incident", help="what went wrong, what was done, how it is known to be well"), listing)
+    _fleet(commands.add_parser("fleet", help="several places of which one runs a runner"), shared, listing)
     _engine(commands.add_parser("engine", help="run, stop, look at the engine"), shared, listing)
     _notify(commands.add_parser("notify", help="whom to tell when repair is exhausted"), shared)
     doctor = commands.add_parser("doctor", parents=[listing], help="what is there, what is missing, how to get it")
@@ -114,6 +115,7 @@ def _runner(parser: Parser, shared: Parser, listing: Parser) -> None:
     start.add_argument("--persistent", action="store_true", help="github, gitlab: one registration for many jobs (default: a new one for each)")
     start.add_argument("--group", help="github: the organisation's runner group")
     start.add_argument("--version", help="github: pin the runner's version")
+    start.add_argument("--claim", metavar="NAME", default="", help="it runs only while this place holds that claim (qcity fleet join)")
     start.add_argument("--allow-root", action="store_true", help="github, gitlab: let jobs be root where this is root")
     start.set_defaults(run="runner:start")
     for verb, text in (("stop", "stop it now"), ("drain", "let it finish its jobs, then stop it"), ("remove", "stop it and forget it")):
@@ -170,6 +172,24 @@ def _notify(parser: Parser, shared: Parser) -> None:
         one.set_defaults(run="notify:set_" if verb == "set" else "notify:remove")
     verbs.add_parser("list", parents=[shared], help="the ways that are set up").set_defaults(run="notify:list_")
     verbs.add_parser("test", parents=[shared], help="send a message now").set_defaults(run="notify:test")
+
+
+def _fleet(parser: Parser, shared: Parser, listing: Parser) -> None:
+    verbs = parser.add_subparsers(metavar="VERB", parser_class=Parser, required=True)
+    verbs.add_parser("status", parents=[listing], help="who holds what, as this place sees it").set_defaults(run="fleet:status")
+    join = verbs.add_parser("join", parents=[shared], help="be one of a fleet: runners with a claim run here only while this place holds it")
+    join.add_argument("lease", metavar="LEASE", help="git:URL, store:ADDRESS or huggingface:OWNER/DATASET, the same for all places")
+    join.add_argument("--term", default="60 s", help='how long a holding lasts without being renewed (default "60 s")')
+    join.add_argument("--me", default="", help="what this place is called (default: the machine's name)")
+    join.add_argument("--place", action="append", default=[], metavar="NAME", help="a place, the best one first; repeatable")
+    join.set_defaults(run="fleet:join")
+    verbs.add_parser("leave", parents=[shared], help="be in no fleet any more").set_defaults(run="fleet:leave")
+    drill = verbs.add_parser("drill", help="kill, pause and cut off a holder, with real engines in a folder that goes away; how long a takeover took")
+    drill.add_argument("--json", action="store_true", help="print the documented JSON shape")
+    drill.add_argument("--places", type=int, default=2, metavar="N", help="how many places (default 2)")
+    drill.add_argument("--term", default="3 s", help='the lease term (default "3 s")')
+    drill.add_argument("--rounds", type=int, default=3, metavar="N", help="how often: killed, paused and cut off in turn (default 3)")
+    drill.set_defaults(run="fleet:drill")
 
 
 def _engine(parser: Parser, shared: Parser, listing: Parser) -> None:

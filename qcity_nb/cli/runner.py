@@ -33,7 +33,7 @@ def start(args: argparse.Namespace) -> int:
             runner = city.runners[args.kind].start()
         else:
             _check(args, city)
-            runner = city.runners.start(args.kind, args.name, labels=args.label, **_options(args))
+            runner = city.runners.start(args.kind, args.name, labels=args.label, claim=args.claim, **_options(args))
         _say(runner)
     return 0
 

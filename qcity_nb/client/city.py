@@ -16,6 +16,7 @@ from ..store.database import Store
 from ..store.services import Flip
 from . import doctor, status, up
 from .doctor import Finding
+from .fleet import Fleet
 from .health import Health, Painter
 from .hosts import Host
 from .incidents import Incidents
@@ -45,6 +46,7 @@ class QCity(Shown):
         self.link = Link(store, host, say)
         self._store, self._painter = store, painter
         self.runners = Runners(self.link, painter)
+        self.fleet = Fleet(self.link)
         self.jobs = Jobs(self.link, painter)
         self.builds = Builds(self.link)
         self.incidents = Incidents(self.link)

@@ -12,7 +12,7 @@ from ..errors import EngineError, NotFound, QCityError, Refused
 from ..io.files import tail
 from ..model.agent import FORGES
 from ..model.service import Desired, Phase, RestartPolicy
-from ..store import services
+from ..store import fleets, services
 from ..store.services import ServiceRow
 from . import credentials
 from .health import Health, Painter
@@ -156,9 +156,10 @@ class Runners(Shown):
         policy: RestartPolicy | None = None,
         retries: int | None = None,
         timeout: timedelta | float | None = None,
+        claim: str | bool = "",
         **options: Any,
     ) -> Runner:
-        """Start a runner and wait until it is up. One that is up with the same specification stays as it is.
+        """Start a runner and wait until it is up, or until another place holds its claim. One that is up with the same specification stays as it is.
 
         Args:
             kind: `local` (give `repo`, and if you like `branches`, `slots`, `sandbox`, `network`), `command` (give `command`), `github` (give
@@ -171,6 +172,7 @@ class Runners(Shown):
             policy: how eagerly it is started again.
             retries: how often a job that lost its runner is run again.
             timeout: how long a job may take that does not say so itself.
+            claim: it runs only while this place holds that claim (True: the runner's own name); until then it stands by.
             options: the kind's own.
 
         Raises:
@@ -182,7 +184,10 @@ class Runners(Shown):
             credentials.provide(self._link, kind, str(options.get("url") or ""), str(options.get("token") or ""))
         args = _args(kind, labels=labels, options=options, silent_after=silent_after, grace=grace, policy=policy)
         args |= {key: value for key, value in (("retries", retries), ("timeout", _seconds(timeout))) if value is not None}
-        return _start(self._link, name or self._name_for(kind, options), args, self._painter)
+        name = name or self._name_for(kind, options)
+        if claim:
+            args["claim"] = name if claim is True else claim
+        return _start(self._link, name, args, self._painter)
 
     def stop(self, name: str) -> Runner:
         """Stop one now; a running job is cancelled."""
@@ -257,13 +262,22 @@ def _start(link: Link, name: str, args: Mapping[str, object], painter: Painter) 
             if row.sandbox or passed - since_passed >= STEADY_SECONDS:
                 return runner
             continue
+        if row.state.standby and row.state.phase is Phase.STOPPED and _held_elsewhere(link, row.spec.claim):
+            return runner
         if row.state.phase in (Phase.BACKOFF, Phase.QUARANTINED):
             raise _not_up(runner, row)
         if row.state.phase is Phase.STOPPED and row.state.desired is not Desired.UP:
             raise Refused(f"{name} was stopped by somebody else while it started", f"qcity runner start {name}")
     todo = f"It is still being tried; qcity runner logs {name} shows what it says"
-    trouble = "; ".join(text for text in runner.row.trouble.values() if text)
+    row = runner.row
+    trouble = "; ".join(text for text in (*row.trouble.values(), row.state.reason if row.state.standby else "") if text)
     raise EngineError(f"{name} has not come up in {limit:.0f} s" + (f": {trouble}" if trouble else ""), todo, permanent=False)
+
+
+def _held_elsewhere(link: Link, claim: str) -> bool:
+    with link.read() as connection:
+        claims = fleets.claims_of(connection, link.place)
+    return any(view.claim == claim and view.state == "held" and not view.mine for view in claims)
 
 
 def _not_up(runner: Runner, row: ServiceRow) -> QCityError:
@@ -326,7 +340,8 @@ def _args(
 
 def _args_of(row: ServiceRow) -> dict[str, object]:
     spec = row.spec
-    return _args(spec.kind, labels=spec.labels, options=spec.options, silent_after=spec.silent_after, grace=spec.grace, policy=spec.policy)
+    args = _args(spec.kind, labels=spec.labels, options=spec.options, silent_after=spec.silent_after, grace=spec.grace, policy=spec.policy)
+    return args | ({"claim": spec.claim} if spec.claim else {})
 
 
 def _seconds(value: timedelta | float | None) -> float | None:

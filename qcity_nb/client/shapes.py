@@ -7,7 +7,7 @@ Values of environment variables are never among them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from importlib import resources
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..decide.wording import sentence
+from ..model.fleet import ClaimView, PlaceConfig
 from ..model.service import Exit
 from ..model.wire import AgentView
 from ..model.work import Build
@@ -23,6 +24,7 @@ from ..store.work import JobRow
 from . import incidents as incident_words
 from .agents import Plan
 from .doctor import Finding
+from .fleet import FleetStatus, Round, Spell
 from .jobs import duration, failing_step, waited
 from .link import now
 from .view import EngineView, RunnerView, View
@@ -119,6 +121,69 @@ def agents(found: Iterable[Mapping[str, Any]]) -> Shape:
     """`qcity runner discover --json`."""
     keys = ("name", "forge", "pid", "folder", "url", "scope", "id", "how")
     return {"agents": [{key: one.get(key) for key in keys} for one in found]}
+
+
+def fleet(found: FleetStatus) -> Shape:
+    """`qcity fleet status --json`."""
+    config = found.config
+    return {
+        "at": moment(found.at),
+        "sentence": found.sentence(),
+        "healthy": found.healthy,
+        "lease": config.lease if config else None,
+        "term_s": seconds(config.term) if config else None,
+        "me": config.me if config else "",
+        "places": [_place(place) for place in config.places] if config else [],
+        "claims": [_claim(claim) for claim in found.claims],
+    }
+
+
+def drill(rounds: Sequence[Round], doubles: Sequence[tuple[Spell, Spell]], *, places: int, term: timedelta, limit: float) -> Shape:
+    """`qcity fleet drill --json`."""
+    worst = max((one.terms for one in rounds), default=0.0)
+    ok = bool(rounds) and worst < limit and not doubles
+    took = f"{len(rounds)} takeovers, the longest in {worst:.2f} terms (at most {limit:g} are allowed)"
+    return {
+        "ok": ok,
+        "sentence": f"{took}; two places at once: {len(doubles) or 'never'}.",
+        "places": places,
+        "term_s": seconds(term),
+        "limit_terms": limit,
+        "rounds": [
+            {
+                "fault": one.fault,
+                "holder": one.holder,
+                "taker": one.taker,
+                "epoch": one.epoch,
+                "takeover_s": round(one.seconds, 3),
+                "terms": round(one.terms, 3),
+                "outlived_s": round(one.outlived, 3),
+            }
+            for one in rounds
+        ],
+        "doubles": [{"first": asdict(first), "second": asdict(second)} for first, second in doubles],
+    }
+
+
+def _place(place: PlaceConfig) -> Shape:
+    budget = float(place.budget) if place.budget is not None else None
+    return {"name": place.name, "kind": place.kind, "price": float(place.price), "start_s": seconds(place.start), "budget": budget}
+
+
+def _claim(view: ClaimView) -> Shape:
+    return {
+        "claim": view.claim,
+        "holder": view.holder,
+        "epoch": view.epoch,
+        "state": view.state,
+        "mine": view.mine,
+        "term_s": seconds(view.term),
+        "since": moment(view.since),
+        "renewed": moment(view.renewed),
+        "looked": moment(view.looked),
+        "next": view.next,
+        "trouble": view.trouble,
+    }
 
 
 def job(row: JobRow, build: Build | None, *, root: Path) -> Shape:

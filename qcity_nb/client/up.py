@@ -31,6 +31,8 @@ def bring_up(city: QCity, repo: str | Path | None, *, strict: bool) -> tuple[str
     if asked is None:
         city.runners.start("local", repo=where)
         return unusable
+    if asked.fleet is not None:
+        city.fleet.join(asked.fleet.lease, term=asked.fleet.term, me=asked.fleet.me, places=asked.fleet.places)
     for runner in asked.runners:
         options = _options(runner, where)
         city.runners.start(
@@ -42,6 +44,7 @@ def bring_up(city: QCity, repo: str | Path | None, *, strict: bool) -> tuple[str
             policy=asked.restart,
             retries=asked.retries,
             timeout=asked.timeout,
+            claim=runner.claim,
             **options,
         )
     return unusable

@@ -1,11 +1,12 @@
 """Checks the text of a `qcity.toml`: every wrong key or value becomes one sentence with its line and the nearest right word, all at once. Pure.
 
-    [runner.NAME]   kind labels silent_after grace env, and for
+    [runner.NAME]   kind labels silent_after grace env claim, and for
                       local:   repo branches slots sandbox network poll limits = { memory, processes, file_size }
                       command: command cwd
                       github:  repo or org, url ephemeral group version allow_root hooks
                       gitlab:  project or group_path, url ephemeral version allow_root hooks downloads
     [policy]        retries timeout restart = { burst, window, base, cap }
+    [fleet]         lease term me places = { NAME = { kind, price, start, budget, and what the kind wants } }
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 if sys.version_info >= (3, 11):
@@ -22,6 +24,7 @@ else:
     import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
 
 from ..model.config import CityConfig, Problem, RunnerConfig
+from ..model.fleet import CLAIM, TERM, FleetConfig, PlaceConfig
 from ..model.service import RestartPolicy
 from .toml_lines import index, line_of
 from .wording import bytes_of, duration, line, nearest
@@ -108,7 +111,26 @@ def _env(value: object) -> list[str]:
     return list(value)
 
 
-COMMON: dict[str, Check] = {"kind": _text, "labels": _texts, "silent_after": _time, "grace": _time, "env": _env}
+def _claim(value: object) -> str | bool:
+    if value is True or (isinstance(value, str) and CLAIM.fullmatch(value)):
+        return value
+    raise _Wrong('true (its own name), or a name of letters, digits, dots, dashes and underscores, like "web"')
+
+
+def _term(value: object) -> timedelta:
+    term = _time(value)
+    if not timedelta(seconds=1) <= term <= timedelta(hours=1):
+        raise _Wrong("between 1 s and 1 h")
+    return term
+
+
+def _money(value: object) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1_000_000:
+        raise _Wrong("an amount of money, like 0 or 0.35")
+    return Decimal(str(value))
+
+
+COMMON: dict[str, Check] = {"kind": _text, "labels": _texts, "silent_after": _time, "grace": _time, "env": _env, "claim": _claim}
 _AGENT: dict[str, Check] = {"url": _text, "ephemeral": _flag, "group": _text, "version": _text, "allow_root": _flag, "hooks": _flag}
 KINDS: dict[str, dict[str, Check]] = {
     "local": {
@@ -126,7 +148,12 @@ KINDS: dict[str, dict[str, Check]] = {
 }
 LIMITS: dict[str, Check] = {"memory": _size, "processes": _whole(1, 1_000_000), "file_size": _size}
 POLICY: dict[str, Check] = {"retries": _whole(0, 10), "timeout": _time, "restart": lambda value: value}
+FLEET: dict[str, Check] = {"lease": _text, "term": _term, "me": _text, "places": lambda value: value}
+PLACE: dict[str, Check] = {"kind": _text, "price": _money, "start": _time, "budget": _money}
 RESTART: dict[str, Check] = {"burst": _whole(0, 1000), "window": _time, "base": _time, "cap": _time}
+
+
+TABLES = ("runner", "policy", "fleet")
 
 
 def read(text: str) -> tuple[CityConfig, tuple[Problem, ...]]:
@@ -149,8 +176,8 @@ class _Reader:
     def city(self, data: Mapping[str, Any]) -> tuple[CityConfig, tuple[Problem, ...]]:
         """The whole file."""
         for name in data:
-            if name not in ("runner", "policy"):
-                self._unknown((name,), ("runner", "policy"), "this file")
+            if name not in TABLES:
+                self._unknown((name,), TABLES, "this file")
         runners = [self._runner(name, table) for name, table in self._table(data, "runner", ()).items()]
         values = self._checked(self._table(data, "policy", ()), POLICY, ("policy",), "the policy")
         restart = self._checked(self._table(values, "restart", ("policy",)), RESTART, ("policy", "restart"), "the restart policy")
@@ -159,8 +186,30 @@ class _Reader:
             restart=RestartPolicy(**restart),
             retries=values.get("retries"),
             timeout=values.get("timeout"),
+            fleet=self._fleet(self._table(data, "fleet", ())) if "fleet" in data else None,
         )
+        claimed = [runner.name for runner in config.runners if runner.claim]
+        if claimed and "fleet" not in data:
+            self._say(("runner", claimed[0], "claim"), 'a claim needs a [fleet] table with lease = "git:URL", where the places find it')
         return config, tuple(sorted(self.problems, key=lambda problem: problem.line))
+
+    def _fleet(self, table: Mapping[str, Any]) -> FleetConfig:
+        values = self._checked(table, FLEET, ("fleet",), "the fleet")
+        if "lease" not in table:
+            self._say(("fleet",), 'a fleet needs lease = "KIND:ADDRESS", like lease = "git:https://git.example.org/team/leases.git"')
+        places = []
+        for name, own in self._table(values, "places", ("fleet",)).items():
+            path = ("fleet", "places", name)
+            if not isinstance(own, dict):
+                self._say(path, f"write [fleet.places.{name}] as a table, with its keys on the lines below it")
+                continue
+            options = {key: str(value) for key, value in own.items() if key not in PLACE and isinstance(value, str | int | float)}
+            checked = self._checked({key: value for key, value in own.items() if key not in options}, PLACE, path, "a place")
+            places.append(PlaceConfig(name=name, options=options, **checked))
+        if places and values.get("me") and values["me"] not in [place.name for place in places]:
+            near = nearest(values["me"], [place.name for place in places])
+            self._say(("fleet", "me"), f'me = "{line(values["me"])}" is none of the places' + (f'; did you mean "{near}"?' if near else ""))
+        return FleetConfig(lease=values.get("lease", ""), term=values.get("term", TERM), me=values.get("me", ""), places=tuple(places))
 
     def _runner(self, name: str, table: object) -> RunnerConfig | None:
         path = ("runner", name)
@@ -188,6 +237,7 @@ class _Reader:
             options=options,
             silent_after=values.get("silent_after"),
             grace=values.get("grace", timedelta(seconds=10)),
+            claim=name if values.get("claim") is True else values.get("claim", ""),
         )
 
     def _checked(self, table: Mapping[str, Any], known: Mapping[str, Check], path: tuple[str, ...], what: str) -> dict[str, Any]:

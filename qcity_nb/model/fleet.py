@@ -5,6 +5,7 @@ Moments of deciding are seconds of one machine's own clocks (`Instant`); they ar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,6 +15,9 @@ from typing import NamedTuple, NewType
 
 Epoch = NewType("Epoch", int)
 """How often a claim has changed hands: the fencing token on every side effect. 0 is nobody's."""
+
+CLAIM = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.))*")
+"""What a claim may be called: it becomes part of a ref, a path and an address."""
 
 TERM = timedelta(seconds=60)
 """How long a holding lasts without being renewed, when nobody says otherwise."""

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 
 from ...errors import BadInput, LeaseError
-from ...model.fleet import Holding
+from ...model.fleet import CLAIM, Holding
 from ...model.home import Home
 from ...ports import LeaseStore
 from .. import KINDS, load
-
-CLAIM = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.))*")
-"""What a claim may be called: it becomes part of a ref, a path and an address."""
 
 
 def open_lease(where: str, claim: str, *, home: Home, timeout: float) -> LeaseStore:
