@@ -300,5 +300,6 @@ def _card(row: rows.ServiceRow) -> AgentCard:
         pid=row.pid,
         phase=state.phase.value,
         desired=state.desired.value,
+        claim=spec.claim,
     )
 

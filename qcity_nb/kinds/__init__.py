@@ -35,6 +35,7 @@ KINDS: dict[str, dict[str, Kind]] = {
     "leases": {
         "git": Kind(label="a ref of any git remote, pushed with lease", path="qcity_nb.kinds.leases.git:KIND", needs="git"),
         "store": Kind(label="a row of a database that all places reach", path="qcity_nb.kinds.leases.store:KIND", needs="psycopg"),
+        "huggingface": Kind(label="a branch of a dataset", path="qcity_nb.kinds.leases.huggingface:KIND", support=2, needs="a token"),
     },
     "notifiers": {
         "webhook": Kind(label="an HTTP POST, as chat services take it", path="qcity_nb.kinds.notifiers.webhook:KIND"),

@@ -60,6 +60,7 @@ class AgentCard(msgspec.Struct, frozen=True, kw_only=True):
     pid: int | None = None
     phase: str
     desired: str
+    claim: str = ""
 
 
 class Watch(msgspec.Struct, frozen=True, kw_only=True, tag="watch"):

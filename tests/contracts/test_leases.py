@@ -8,9 +8,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 
+from qcity_nb.io import secrets
 from qcity_nb.kinds.leases import open_lease
 from qcity_nb.kinds.leases.store import StoreLease
 from qcity_nb.model.home import Home
+from qcity_nb.testing.hub import FakeHub
 from qcity_nb.testing.lease_contract import LeaseContract
 from qcity_nb.testing.leases import Belief, MemoryLease, MemoryRegister, doubles
 
@@ -121,6 +123,31 @@ class TestStoreOnPostgresql(LeaseContract):
 
     def where(self):
         return f"store:{self.url}"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+class TestHuggingface(LeaseContract):
+    """A stand-in of the hub over loopback. A place is cut off by having nothing at its address."""
+
+    @pytest.fixture(autouse=True)
+    def _hub(self, tmp_path):
+        self.home, self.opened = Home(tmp_path / "home"), {}
+        secrets.keep(self.home, "huggingface", "hf_stand_in")
+        with FakeHub() as hub:
+            hub.dataset("ann/leases")
+            self.hub = hub
+            yield
+            for store in self.opened.values():
+                store.close()
+
+    def make(self, who):
+        if who not in self.opened:
+            self.opened[who] = open_lease(f"huggingface:{self.hub.url}/datasets/ann/leases", "web", home=self.home, timeout=20.0)
+        return self.opened[who]
+
+    def cut(self, who, *, off):
+        self.opened[who]._hub = "http://127.0.0.1:1" if off else self.hub.url
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ def main() -> int:  # noqa: RET503 - after exec there is nothing to return to
     told = options.load(os.environ)
     place = os.environ.get("QCITY_SERVICE", "").partition("/")[0]
     incarnation = int(os.environ.get("QCITY_INCARNATION", "0"))
-    start = Opening(Home(given.home.absolute()), given.name, incarnation, place=place, options=told, program=PROGRAMS[told.forge])
+    epoch = int(os.environ.get("QCITY_EPOCH", "0"))
+    start = Opening(Home(given.home.absolute()), given.name, incarnation, place=place, options=told, program=PROGRAMS[told.forge], epoch=epoch)
     try:
         argv, env, folder = start.run()
     except Hold as hold:

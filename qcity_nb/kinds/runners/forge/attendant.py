@@ -21,8 +21,8 @@ import msgspec
 
 from ....decide import repair
 from ....decide.failures import BY_CODE, diagnose
-from ....errors import NotFound, PlatformError, QCityError
-from ....io import secrets, spool
+from ....errors import NotFound, PlatformError, QCityError, Refused
+from ....io import fence, secrets, spool
 from ....model.agent import OWNED, Act, Evidence, Remote
 from ....model.home import Home
 from ....model.service import Phase
@@ -40,6 +40,7 @@ POLL = float(os.environ.get("QCITY_ATTENDANT_POLL", "60"))
 DISCOVER = 60.0
 TOLD_EVERY = timedelta(seconds=60)
 BEAT = 1.0
+LEFT_ALONE = acts.Result(text="nothing was done: this place does not hold its claim now")
 SEEN_UP = ("listening", "running", "completed", "gl_ready", "gl_received", "gl_over")
 
 
@@ -295,10 +296,14 @@ class Attendant:
             scope.slow_down()
             self.say(Did(service=order.service, key=order.key, text="its platform is asked every 5 minutes until it has time again"))
         elif order.act in acts.REMOTE and scope is not None:
-            scope.ask(lambda forge: self._answer(order, patient, lambda: acts.REMOTE[order.act](case, forge)))
+            scope.ask(lambda forge: self._answer(order, patient, lambda: acts.REMOTE[order.act](case, forge) if self._may(patient) else LEFT_ALONE))
             scope.look_soon()
         else:
             self.say(Did(service=order.service, key=order.key, text=""))
+
+    def _may(self, patient: Patient) -> bool:
+        """Whether something may be done in an agent's name now: under a claim only until its fence is over, whoever asked for it before."""
+        return not patient.card.claim or not fence.is_over(self.home.service(patient.card.name))
 
     def _reply(self, order: Do) -> None:
         """Find out what a person asked."""
@@ -313,6 +318,8 @@ class Attendant:
                 return questions.delete(self.home, order.args)
             if patient is None:
                 raise NotFound(f'there is no agent "{order.service}"', "Only runners of GitHub and GitLab have labels on a platform")
+            if not self._may(patient):
+                raise Refused(f"this place does not hold {patient.card.claim} now", "Ask at the place that does: qcity fleet status")
             return questions.labels(self.home, order.service, patient.options, order.args, owned=self.owned)
 
         found, error, todo = questions.answer(find_out)

@@ -75,16 +75,26 @@ class Opening:
     Args:
         home, name, incarnation: whose life this is.
         place: the place's id; what we register carries it.
+        epoch: of its claim, 0 when it has none; the name of what we register carries it.
         options: what it was told.
         program: the agent's own ways.
         pause: waits; tests give another.
     """
 
     def __init__(
-        self, home: Home, name: str, incarnation: int, *, place: str, options: Options, program: Program, pause: Callable[[float], None] = time.sleep
+        self,
+        home: Home,
+        name: str,
+        incarnation: int,
+        *,
+        place: str,
+        options: Options,
+        program: Program,
+        epoch: int = 0,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.home, self.name, self.incarnation, self.place = home, name, incarnation, place
-        self.options, self.program, self._pause = options, program, pause
+        self.options, self.program, self.epoch, self._pause = options, program, epoch, pause
         self.root = home.service(name) / "agent"
         self.memory = memories.load(home, name)
         self.owned = f"{OWNED}-{place[:8]}"
@@ -278,7 +288,8 @@ class Opening:
         """Make a registration where one is needed. None when the one that is there goes on."""
         memory, program = self.memory, self.program
         each_life = self.options.ephemeral and program.single_use
-        if program.configured(self.root) is not None and not each_life and not anew and not self.absent:
+        older = bool(self.epoch) and f"-e{self.epoch}" not in memory.name  # each epoch has a registration of its own: an older one can be told
+        if program.configured(self.root) is not None and not each_life and not anew and not self.absent and not older:
             return None
         memory.renames += renamed
         if memory.id is not None:
@@ -309,7 +320,7 @@ class Opening:
         """A registration under a name that is free. An ephemeral agent has a new name in each life, because the old one is let go of late."""
         for attempt in range(3):
             each_life = self.options.ephemeral and self.program.single_use
-            suffix = f"-{self.place[:6]}-{self.incarnation}" if each_life else ""
+            suffix = (f"-{self.place[:6]}-{self.incarnation}" if each_life else "") + (f"-e{self.epoch}" if self.epoch else "")
             number = self.memory.renames + attempt
             wanted = self._wanted(f"{self.name}{suffix}" + (f"-r{number}" if number else ""))
             try:

@@ -1,0 +1,117 @@
+"""A stand-in of Hugging Face's hub over loopback HTTP, as far as leases need it: a dataset's branches, commits with a parent, files.
+
+tests/testing/test_hub.py has the official client drive it, where that is installed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .exchange import Request, address, sends
+from .faults import Reply
+from .forge import Forge
+
+API = "/api/datasets/{owner}/{name}"
+
+
+@dataclass
+class Dataset:
+    """One repository: branch -> sha, sha -> path -> content."""
+
+    branches: dict[str, str] = field(default_factory=dict)
+    commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
+
+    def put(self, branch: str, files: dict[str, bytes], summary: str) -> str:
+        """A commit on a branch; its sha, which its parent is part of."""
+        parent = self.branches.get(branch, "")
+        whole = {**self.commits.get(parent, {}), **files}
+        sha = hashlib.sha1(repr((parent, summary, sorted(whole.items()))).encode()).hexdigest()  # noqa: S324 - as git's
+        self.commits[sha], self.branches[branch] = whole, sha
+        return sha
+
+    def find(self, revision: str) -> str | None:
+        """The sha of a branch or of a commit."""
+        return self.branches.get(revision) or (revision if revision in self.commits else None)
+
+
+class FakeHub(Forge):
+    """The hub. `tokens` may read and write everything; `datasets` are there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens = {"hf_stand_in"}
+        self.datasets: dict[str, Dataset] = {}
+
+    def dataset(self, name: str) -> Dataset:
+        """Make a dataset with its first commit."""
+        made = self.datasets[name] = Dataset()
+        made.put("main", {".gitattributes": b""}, "initial commit")
+        return made
+
+    def answer(self, request: Request) -> Reply:
+        """What the hub says."""
+        routes: list[tuple[str, str, Callable[[Request, Dataset, dict[str, str]], Reply]]] = [
+            ("GET", f"{API}/revision/{{ref}}", self._revision),
+            ("POST", f"{API}/branch/{{ref}}", self._branch),
+            ("POST", f"{API}/preupload/{{ref}}", self._preupload),
+            ("POST", f"{API}/commit/{{ref}}", self._commit),
+            ("GET", "/datasets/{owner}/{name}/resolve/{sha}/{path}", self._resolve),
+        ]
+        if request.header("Authorization").removeprefix("Bearer ") not in self.tokens:
+            return _error(401, "Invalid username or password.", "")
+        for method, pattern, act in routes:
+            if request.method == method and (args := address(pattern, request.raw)) is not None:
+                known = self.datasets.get(f"{args['owner']}/{args['name']}")
+                return _error(404, "Repository not found", "RepoNotFound") if known is None else act(request, known, args)
+        return _error(404, "Not Found", "")
+
+    def _revision(self, _request: Request, dataset: Dataset, args: dict[str, str]) -> Reply:
+        sha = dataset.find(args["ref"])
+        if sha is None:
+            return _error(404, f"Invalid rev id: {args['ref']}", "RevisionNotFound")
+        files = [{"rfilename": path} for path in sorted(dataset.commits[sha])]
+        return sends({"id": f"{args['owner']}/{args['name']}", "sha": sha, "private": True, "tags": [], "siblings": files})
+
+    def _branch(self, request: Request, dataset: Dataset, args: dict[str, str]) -> Reply:
+        start = dataset.find(request.json().get("startingPoint") or "main")
+        if args["ref"] in dataset.branches:
+            return _error(409, "Reference already exists", "")
+        if start is None:
+            return _error(404, "Invalid rev id", "RevisionNotFound")
+        dataset.branches[args["ref"]] = start
+        return Reply(status=201)
+
+    def _preupload(self, request: Request, _dataset: Dataset, _args: dict[str, str]) -> Reply:
+        files = [{"path": one["path"], "uploadMode": "regular", "shouldIgnore": False} for one in request.json()["files"]]
+        return sends({"files": files})
+
+    def _commit(self, request: Request, dataset: Dataset, args: dict[str, str]) -> Reply:
+        header, *changes = [json.loads(line) for line in request.body.splitlines()]
+        if args["ref"] not in dataset.branches:
+            return _error(404, f"Invalid rev id: {args['ref']}", "RevisionNotFound")
+        parent = header["value"].get("parentCommit")
+        if parent and parent != dataset.branches[args["ref"]]:
+            return _error(412, "A commit has happened since. Please refresh and try again.", "")
+        files = {one["value"]["path"]: base64.b64decode(one["value"]["content"]) for one in changes if one["key"] == "file"}
+        sha = dataset.put(args["ref"], files, header["value"]["summary"])
+        return sends({"success": True, "commitOid": sha, "commitUrl": f"{self.url}/datasets/{args['owner']}/{args['name']}/commit/{sha}"})
+
+    def _resolve(self, _request: Request, dataset: Dataset, args: dict[str, str]) -> Reply:
+        sha = dataset.find(args["sha"])
+        if sha is None:
+            return _error(404, "Invalid rev id", "RevisionNotFound")
+        content = dataset.commits[sha].get(args["path"])
+        if content is None:
+            return _error(404, "Entry not found", "EntryNotFound")
+        return Reply(body=content, headers={"Content-Type": "text/plain; charset=utf-8", "X-Repo-Commit": sha})
+
+
+def _error(status: int, message: str, code: str) -> Reply:
+    reply = sends({"error": message}, status)
+    if code:
+        reply.headers["X-Error-Code"] = code
+    return reply

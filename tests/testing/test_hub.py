@@ -1,0 +1,30 @@
+"""The official client of Hugging Face's hub is content with our stand-in, and meets a parent that moved as at the real one."""
+
+import pytest
+
+from qcity_nb.testing.hub import FakeHub
+
+
+@pytest.fixture
+def hub():
+    with FakeHub() as hub:
+        hub.dataset("ann/leases")
+        yield hub
+
+
+def test_the_official_client_branches_commits_and_is_told_of_a_parent_that_moved(hub):
+    official = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed: pip install huggingface_hub")
+    api = official.HfApi(endpoint=hub.url, token="hf_stand_in")
+
+    def commit(parent, text):
+        change = official.CommitOperationAdd(path_in_repo="lease.json", path_or_fileobj=text)
+        return api.create_commit("ann/leases", [change], commit_message=text.decode(), repo_type="dataset", revision="b", parent_commit=parent)
+
+    api.create_branch("ann/leases", branch="b", repo_type="dataset")
+    first = api.repo_info("ann/leases", repo_type="dataset", revision="b").sha
+    second = commit(first, b"one").oid
+    assert api.repo_info("ann/leases", repo_type="dataset", revision="b").sha == second
+    with pytest.raises(official.errors.HfHubHTTPError) as caught:
+        commit(first, b"two")
+    assert caught.value.response.status_code == 412
+    assert hub.datasets["ann/leases"].commits[second]["lease.json"] == b"one"
