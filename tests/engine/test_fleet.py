@@ -1,0 +1,272 @@
+"""Claims in the engine, on fakes: who runs, who stands by, what a lost lease ends. Lease stores are asked in real threads, time is simulated."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import pytest
+
+from qcity_nb.engine.loop import Engine
+from qcity_nb.errors import BadInput, LeaseError
+from qcity_nb.io import fence
+from qcity_nb.model.fleet import Instant
+from qcity_nb.model.service import Phase
+from qcity_nb.store import commands, fleets, services
+from qcity_nb.store.database import prepare, prepare_home
+from qcity_nb.testing import FakeClock
+from qcity_nb.testing.kinds import load
+from qcity_nb.testing.leases import MemoryLease, MemoryRegister
+from qcity_nb.testing.machine import Machine
+from qcity_nb.testing.processes import FakeProcesses
+from qcity_nb.testing.real_engine import until
+from qcity_nb.testing.wire import FakeWire
+
+TERM = 12.0
+
+
+class Place:
+    """A home with a machine of its own; its engine can be taken away and come back."""
+
+    def __init__(self, folder, name, clock, registers):
+        self.name, self.clock, self.registers = name, clock, registers
+        self.home = prepare_home(folder / name)
+        self.store = prepare(self.home)[0]
+        self.machine, self.leases = Machine(clock), []
+        self.away = False
+        self.boot()
+
+    def boot(self):
+        self.engine = Engine(
+            store=self.store,
+            clock=self.clock,
+            processes=FakeProcesses(self.machine),
+            wire=FakeWire(self.machine, set()),
+            kinds=lambda kind: load("runners", kind),
+            home=self.home,
+            leases=self.lease,
+            instant=lambda: Instant(self.clock.now().timestamp(), self.clock.now().timestamp()),
+        )
+        self.engine.start()
+
+    def lease(self, where, claim, _seconds):
+        if where != "memory":
+            raise BadInput(f'leases cannot be kept in "{where}"')
+        lease = MemoryLease(self.registers.setdefault(claim, MemoryRegister()))
+        lease.away = self.away
+        self.leases.append(lease)
+        return lease
+
+    def cut(self, *, off):
+        self.away = off
+        for lease in self.leases:
+            lease.away = off
+
+    def ask(self, verb, subject="", **args):
+        with self.store.write() as connection:
+            number = commands.ask(connection, self.store.place, verb, subject, args, at=self.clock.wall())
+        self.engine.tick()
+        with self.store.read() as connection:
+            return commands.get(connection, number)
+
+    def state(self, name="web"):
+        with self.store.read() as connection:
+            return {row.name: row for row in services.all_of(connection, self.store.place)}[name].state
+
+    def claim(self):
+        with self.store.read() as connection:
+            return {view.claim: view for view in fleets.claims_of(connection, self.store.place)}["web"]
+
+    @property
+    def up(self):
+        return any(tree.alive for tree in self.machine.running())
+
+    def settle(self):
+        """Tick until nothing is under way to the lease store."""
+
+        def answered():
+            self.engine.tick()
+            return not any(tenure.asked for tenure in self.engine.context.claims.tenures.values())
+
+        until(answered)
+
+
+class Scene:
+    def __init__(self, folder, names="ab"):
+        self.clock, self.registers = FakeClock(), {}
+        self.places = [Place(folder, name, self.clock, self.registers) for name in names]
+        self.dead = set()
+
+    def live(self, seconds):
+        for _ in range(int(seconds * 2)):
+            self.clock.advance(0.5)
+            for place in self.places:
+                if place not in self.dead:
+                    place.settle()
+            assert sum(place.up for place in self.places if place not in self.dead) <= 1
+
+    def begin(self):
+        for place in self.places:
+            named = [{"name": one.name} for one in self.places]
+            assert place.ask("fleet.join", lease="memory", term=TERM, me=place.name, places=named).status == "done"
+            answer = place.ask("runner.start", "web", kind="command", claim="web", grace=0.5)
+            assert answer.status == "done", answer.result
+            place.settle()
+        self.live(3)
+        return self.places
+
+
+@pytest.fixture
+def scene(tmp_path):
+    made = Scene(tmp_path)
+    yield made
+    for place in made.places:
+        place.engine.stop()
+        place.store.close()
+
+
+def test_one_runs_and_the_other_stands_by_and_says_why(scene):
+    one, two = scene.begin()
+    assert one.state().phase is Phase.RUNNING
+    assert (two.state().phase, two.state().standby) == (Phase.STOPPED, True)
+    assert "held by a (epoch 1)" in two.state().reason
+    assert (one.claim().mine, two.claim().mine, two.claim().holder, two.claim().next) == (True, False, "a", "b")
+    assert fence.of(one.home.service("web")).epoch == 1
+    assert fence.of(two.home.service("web")) is None
+
+
+def test_the_fence_moves_with_each_renewal(scene):
+    one, _two = scene.begin()
+    first = fence.of(one.home.service("web"))
+    scene.live(20)
+    later = fence.of(one.home.service("web"))
+    assert later.stop - first.stop > 12
+    assert later.kill - later.stop == pytest.approx(TERM / 6)
+    assert one.state().incarnation == 1
+
+
+def test_a_holder_that_is_cut_off_ends_before_another_begins_and_comes_back_only_in_a_new_epoch(scene):
+    one, two = scene.begin()
+    one.cut(off=True)
+    scene.live(TERM * 0.7)
+    assert not one.up
+    assert (one.state().phase, one.state().standby) == (Phase.STOPPED, True)
+    assert "could not be renewed (the store is away)" in one.state().reason
+    scene.live(TERM)
+    assert two.up
+    assert two.claim().epoch == 2
+    one.cut(off=False)
+    scene.live(TERM * 3)
+    assert two.up
+    two.cut(off=True)
+    scene.live(TERM * 2)
+    assert one.up
+    assert fence.of(one.home.service("web")).epoch == 3
+    assert not [row for row in one.machine.trees if row.incarnation > 2]
+
+
+def test_with_the_store_away_for_all_nobody_runs(scene):
+    for place in scene.begin():
+        place.cut(off=True)
+    scene.live(TERM * 5)
+    assert not any(place.up for place in scene.places)
+    for place in scene.places:
+        place.cut(off=False)
+    scene.live(TERM * 2)
+    assert sum(place.up for place in scene.places) == 1
+
+
+def test_a_stopped_runner_gives_its_claim_away_at_once_and_only_after_it_is_gone(scene):
+    one, two = scene.begin()
+    one.machine.program("web").ignores_term = True
+    one.ask("runner.stop", "web")
+    assert scene.registers["web"].stored.record.state.value == "held"
+    scene.live(4)  # far less than a term
+    assert not one.up
+    assert two.up
+    assert one.state().standby is False
+
+
+def test_a_quarantined_runner_lets_another_place_have_its_claim(scene):
+    one, two = scene.begin()
+    one.machine.program("web").error = "no such program"
+    one.machine.kill("web")
+    scene.live(400)
+    assert one.state().phase is Phase.QUARANTINED
+    assert two.up
+
+
+def test_a_new_engine_goes_on_with_what_lives_in_the_same_epoch(scene):
+    one, _two = scene.begin()
+    one.engine.context.processes.close()
+    one.engine._fleet.close()
+    one.boot()
+    scene.live(20)
+    assert one.up
+    assert len(one.machine.trees) == 1
+    assert fence.of(one.home.service("web")).epoch == 1
+    assert one.claim().mine
+
+
+def test_an_engine_that_ends_with_its_runners_gives_its_claims_back_first(scene):
+    one, two = scene.begin()
+    one.ask("engine.stop", runners=True)
+
+    def over():
+        one.clock.advance(0.1)
+        one.engine.tick()
+        return one.engine.over
+
+    until(over)
+    assert scene.registers["web"].stored.record.state.value == "released"
+    scene.dead.add(one)
+    scene.live(4)
+    assert two.up
+
+
+def test_a_claim_without_a_fleet_is_refused_and_a_bad_fleet_too(scene):
+    one = scene.places[0]
+    answer = one.ask("runner.start", "web", kind="command", claim="web")
+    assert (answer.status, answer.result["kind"]) == ("refused", "Refused")
+    assert "in no fleet" in answer.result["error"]
+    for wrong, says in (({"lease": "drive:x"}, "cannot be kept"), ({"lease": "memory", "term": 0.1}, "cannot be"), ({"lease": "memory", "term": "x"}, "")):
+        answer = one.ask("fleet.join", **wrong)
+        assert answer.status == "refused"
+        assert says in answer.result["error"]
+    assert one.ask("fleet.leave").status == "refused"
+
+
+def test_leaving_and_changing_the_store_are_refused_while_something_is_wanted_up(scene):
+    one, two = scene.begin()
+    assert "runner stop web" in one.ask("fleet.leave").result["todo"]
+    assert one.ask("fleet.join", lease="memory", term=TERM * 2).status == "refused"
+    assert one.ask("fleet.join", lease="memory", term=TERM, me="a", places=[{"name": "b"}, {"name": "a"}]).result["rank"] == 1
+    two.ask("runner.stop", "web")
+    assert two.ask("fleet.leave").status == "done"
+    assert two.ask("runner.start", "web", kind="command", claim="web").status == "refused"
+
+
+def test_a_tick_does_not_wait_for_a_lease_store_that_hangs(scene, monkeypatch):
+    one, two = scene.begin()
+    monkeypatch.setattr(MemoryLease, "read", lambda _self: time.sleep(2))  # the fake has no way to hang, and the thread is what is tried
+    scene.clock.advance(TERM / 4)
+    begin = time.monotonic()
+    two.engine.tick()
+    assert time.monotonic() - begin < 1.5
+    assert any(tenure.asked for tenure in two.engine.context.claims.tenures.values())
+
+
+def test_a_store_that_never_answers_is_given_up_on_and_asked_anew(scene):
+    one, _two = scene.begin()
+    couriers = one.engine._fleet._couriers
+    first = couriers["web"]
+    for lease in one.leases:
+        lease.swap = lambda *_: until(lambda: one.away, seconds=60)  # hangs until the end of the test
+    with contextlib.suppress(LeaseError):
+        for _ in range(40):
+            scene.clock.advance(0.5)
+            one.engine.tick()
+            if couriers.get("web") is not first:
+                break
+    assert couriers.get("web") is not first
+    one.cut(off=True)
