@@ -32,7 +32,9 @@ def bring_up(city: QCity, repo: str | Path | None, *, strict: bool) -> tuple[str
         city.runners.start("local", repo=where)
         return unusable
     if asked.fleet is not None:
-        city.fleet.join(asked.fleet.lease, term=asked.fleet.term, me=asked.fleet.me, places=asked.fleet.places)
+        known = city.fleet.status().config  # one file is for all places: what this one is called may have been said by `qcity fleet join`
+        me = asked.fleet.me or (known.me if known else "")
+        city.fleet.join(asked.fleet.lease, term=asked.fleet.term, me=me, places=asked.fleet.places)
     for runner in asked.runners:
         options = _options(runner, where)
         city.runners.start(

@@ -188,9 +188,6 @@ class _Reader:
             timeout=values.get("timeout"),
             fleet=self._fleet(self._table(data, "fleet", ())) if "fleet" in data else None,
         )
-        claimed = [runner.name for runner in config.runners if runner.claim]
-        if claimed and "fleet" not in data:
-            self._say(("runner", claimed[0], "claim"), 'a claim needs a [fleet] table with lease = "git:URL", where the places find it')
         return config, tuple(sorted(self.problems, key=lambda problem: problem.line))
 
     def _fleet(self, table: Mapping[str, Any]) -> FleetConfig:

@@ -43,6 +43,7 @@ class EngineState(Enum):
     NEVER = "never started"
 
 
+STANDS_BY = "stands by: "
 WEAKER = "sandbox"
 """The trouble that takes nothing from a runner but the strength of its sandbox: said, and not a failure."""
 
@@ -142,6 +143,10 @@ def headline(of: EngineFacts, conditions: Mapping[str, Condition], work: Work, n
     if of.note:
         return Condition(level=Level.WARN, text=sentence(of.note), todo="qcity doctor says more")
     ups = [name for name, condition in conditions.items() if condition.level is not Level.OFF]
+    standing = [name for name, condition in conditions.items() if condition.text.startswith(STANDS_BY)]
+    if standing and not ups:
+        text = f"{standing[0]} {sentence(conditions[standing[0]].text)}"
+        return Condition(level=Level.OFF, text=text, todo="qcity fleet status says more")
     if not ups:
         who = f"{next(iter(conditions))} is" if total == 1 else f"All {total} runners are"
         waits = f" {count(work.queued, 'job waits', 'jobs wait')} for one." if work.queued else ""
@@ -152,7 +157,8 @@ def headline(of: EngineFacts, conditions: Mapping[str, Condition], work: Work, n
         return Condition(level=Level.WARN, text=f"{odd[0]} {sentence(conditions[odd[0]].text)} {_load(work)}".strip(), todo=conditions[odd[0]].todo)
     who = f"{ups[0]} is well." if total == 1 else f"All {total} runners are well."
     if 1 < total != len(ups):
-        who = f"{count(len(ups), 'runner is', 'runners are')} well, {total - len(ups)} stopped as asked."
+        rest = "stopped or standing by" if standing else "stopped as asked"
+        who = f"{count(len(ups), 'runner is', 'runners are')} well, {total - len(ups)} {rest}."
     return Condition(level=Level.WELL, text=f"{who} {_load(work)}".strip())
 
 
@@ -201,7 +207,7 @@ def _going(state: ServiceState) -> Condition:
             return Condition(level=Level.REPAIRING, text=f"is being ended to start again: {state.reason}")
         return Condition(level=Level.WARN, text="is stopping")
     if state.desired is Desired.UP and state.standby:
-        return Condition(level=Level.OFF, text=f"stands by: {state.reason}")
+        return Condition(level=Level.OFF, text=f"{STANDS_BY}{state.reason}")
     if state.desired is Desired.UP:
         return Condition(level=Level.WARN, text="is stopped although it should be up")
     return Condition(level=Level.OFF, text="is stopped" + (", drained" if state.desired is Desired.DRAINED else ""))

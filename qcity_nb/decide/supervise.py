@@ -111,7 +111,7 @@ def started(state: ServiceState, now: datetime) -> Decision:
 
 def stopped(state: ServiceState, now: datetime, *, why: str = "asked to stop") -> Decision:
     """A person asks for the service to be down."""
-    state = replace(state, desired=Desired.DOWN)
+    state = replace(state, desired=Desired.DOWN, standby=False)
     if state.phase in (B, Q):
         return move(state, "stop", now, next_at=None, reason=why), ()
     if state.phase in (A, R):
@@ -162,7 +162,7 @@ def finished_a_job(state: ServiceState) -> ServiceState:
 def adopted(state: ServiceState, now: datetime) -> Decision:
     """A new engine found the service's processes alive."""
     if state.phase in (S, B, Q):
-        state = move(state, "adopt", now, next_at=None, reason="found alive")
+        state = move(state, "adopt", now, next_at=None, standby=False, reason="found alive")
         if state.desired is Desired.DOWN:
             return stopped(state, now, why="found alive although it was asked to stop")
     elif state.phase is T:

@@ -134,8 +134,9 @@ class Agents:
             return
         self._tell(fact, title)
         if act is Act.KEEP_ALIVE:
-            self._kept_alive.add(fact.service)
-            self._supervisor.apply(fact.service, supervise.started(row.state, context.clock.now()))
+            if not context.claims.barred(row.spec):
+                self._kept_alive.add(fact.service)
+                self._supervisor.apply(fact.service, supervise.started(row.state, context.clock.now()))
         elif fact.human or act is Act.HOLD:
             why = f"{fact.cause}. {fact.todo}" if fact.todo else fact.cause
             if row.state.phase is Phase.STARTING:

@@ -33,6 +33,8 @@ from .supervisor import Supervisor
 ALIVE = (Phase.STARTING, Phase.RUNNING, Phase.STOPPING)
 ANSWERS = 1 / 6
 """How long a store may take to answer, as a share of the term; twice that, and its courier is given up."""
+LEAST = 1.0
+"""Seconds that it may take in any case: git alone starts several programs for an answer."""
 SHORTEST = timedelta(seconds=1)
 LONGEST = timedelta(hours=1)
 RELEASE_LIMIT = timedelta(seconds=10)
@@ -169,14 +171,15 @@ class Fleet:
     def _is_wanted(self, claim: str) -> bool:
         """Whether the claim is to be held here: something is wanted up and not given up on, or something of it lives and needs its fence renewed."""
         states = [row.state for row in self._of(claim)]
-        up = not self._c.stop_services and any(state.desired is Desired.UP and state.phase is not Phase.QUARANTINED for state in states)
+        may = bool(self._c.claims.held(claim)) or self._is_fit()
+        up = may and not self._c.stop_services and any(state.desired is Desired.UP and state.phase is not Phase.QUARANTINED for state in states)
         return up or any(state.phase in ALIVE for state in states)
 
     def _heard(self, claim: str, tenure: Tenure, answers: list[Answer], now: Instant) -> Tenure:
         """What the store said goes into the tenure; one that says nothing for too long is not waited for."""
         for answer in answers:
             tenure = _take(tenure, answer, now)
-        if tenure.asked is not None and tenure.sent is not None and now.awake - tenure.sent.awake > 2 * ANSWERS * tenure.seconds + 1:
+        if tenure.asked is not None and tenure.sent is not None and now.awake - tenure.sent.awake > 2 * max(ANSWERS * tenure.seconds, LEAST):
             self._couriers.pop(claim).close()  # its answer is heard by nobody; whether it was done is found out by reading
             tenure = rules.failed(tenure, "the lease store does not answer", now)
         return tenure
@@ -222,7 +225,7 @@ class Fleet:
         if claim not in self._couriers:
             leases = self._leases
             assert leases is not None
-            seconds = config.term.total_seconds() * ANSWERS
+            seconds = max(config.term.total_seconds() * ANSWERS, LEAST)
             self._couriers[claim] = Courier(lambda: leases(config.lease, claim, seconds), self._wake)
         return self._couriers[claim]
 
@@ -244,6 +247,12 @@ class Fleet:
         config = self._c.claims.config
         names = [one.place for one in rules.order(rules.candidates(config.places))] if config else []
         return names.index(self._name()) if self._name() in names else len(names)
+
+    def _is_fit(self) -> bool:
+        """Whether this place may take anything over: not when its budget is spent."""
+        config = self._c.claims.config
+        named = [place.name for place in config.places] if config else []
+        return self._name() not in named or self._rank() < len(rules.order(rules.candidates(config.places if config else ())))
 
     def _tell(self) -> None:
         """Put down for people how the claims are: every change, and the last look from time to time."""

@@ -243,6 +243,6 @@ class Engine:
 
 
 def _counts(row: rows.ServiceRow) -> bool:
-    """Whether a beat says something of a service's health: not when nobody wants it up, and not while it starts because somebody asked."""
+    """Whether a beat says something of a service's health: not when nobody wants it up here, and not while it starts because somebody asked."""
     starts = row.state.phase is Phase.STARTING and row.state.incident is None
-    return row.state.desired is Desired.UP and not starts
+    return row.state.desired is Desired.UP and not starts and not row.state.standby

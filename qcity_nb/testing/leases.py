@@ -34,11 +34,12 @@ class MemoryRegister:
 
 
 class MemoryLease:
-    """The fake `LeaseStore`. `away` makes it unreachable; `loses` makes the next swap's answer get lost after it was done."""
+    """The fake `LeaseStore`. `away` makes it unreachable; `loses` makes the next swap's answer get lost after it was done; `hangs` seconds long."""
 
     def __init__(self, register: MemoryRegister) -> None:
         self._register = register
         self.away = self.loses = False
+        self.hangs = 0.0
 
     def read(self) -> Stored | None:
         """What is there."""
@@ -64,6 +65,7 @@ class MemoryLease:
         """Nothing is held open."""
 
     def _reach(self) -> None:
+        time.sleep(self.hangs)
         if self.away:
             raise LeaseError("the store is away", permanent=False)
 

@@ -15,7 +15,8 @@ from qcity_nb.testing.clock import BEGIN
 
 SPEC = ServiceSpec(name="r", kind="local")
 ENDS = st.sampled_from([Exit(code=0), Exit(code=1), Exit(signal=9), Exit(signal=15), Exit(), Exit(error="no such file"), Exit(code=0, leftovers=3)])
-EVENTS = st.sampled_from(["start", "stop", "drain", "busy", "idle", "proved", "job", "adopted", "silent", "silent while working", "exited", "waited"])
+WHAT = ["start", "stop", "drain", "busy", "idle", "proved", "job", "adopted", "silent", "exited", "waited", "bar"]
+EVENTS = st.sampled_from([*WHAT, "silent while working"])
 HISTORY = st.lists(st.tuples(EVENTS, ENDS, st.sampled_from([0.0, 0.1, 1.0, 4.0, 20.0, 90.0, 400.0, 700.0])), max_size=60)
 EDGES = {(old, new) for old, ways in NEXT.items() for new in ways.values()}
 
@@ -34,6 +35,8 @@ def happen(state: ServiceState, what: str, how: Exit, now) -> Decision:
         return supervise.silent(state, now, quiet=quiet, working="working" in what)
     act = {"start": supervise.started, "stop": supervise.stopped, "drain": supervise.drained}
     act |= {"adopted": supervise.adopted, "waited": supervise.waited}
+    if what == "bar":
+        return supervise.standing_by(state, now, why="held elsewhere")
     return act[what](state, now)
 
 
@@ -138,7 +141,7 @@ def test_once_faults_cease_it_comes_to_rest(history):
         elif state.phase is Phase.BACKOFF:
             state, _ = supervise.waited(state, now)
         state, _ = supervise.idle(state, now)
-    assert state.phase in (Phase.RUNNING if state.desired is Desired.UP else Phase.STOPPED, Phase.QUARANTINED)
+    assert state.phase in (Phase.RUNNING if state.desired is Desired.UP and not state.standby else Phase.STOPPED, Phase.QUARANTINED)
 
 
 @given(st.integers(0, 5000), st.text(max_size=8))
@@ -150,6 +153,15 @@ def test_delays_grow_to_the_cap_and_stay_within_their_jitter(failures, name):
         assert wait == timedelta(0)
     else:
         assert wait >= min(policy.base * 2.0 ** min(failures - 2, 20), policy.cap) * (1 - policy.jitter)
+
+
+@given(HISTORY)
+@settings(max_examples=200, deadline=None)
+def test_what_stands_by_is_started_only_when_somebody_says_so(history):
+    """Neither its end, nor a delay that is over, nor anything found starts it: only a start, which its place does when it holds the claim."""
+    for what, _now, before, _after, intents in play(history):
+        if before.standby and what != "start":
+            assert not any(isinstance(intent, Spawn) for intent in intents), what
 
 
 def test_every_phase_has_a_row_and_every_row_is_reachable():

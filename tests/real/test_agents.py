@@ -19,7 +19,7 @@ from qcity_nb.io.files import is_locked
 from qcity_nb.model.service import Phase
 from qcity_nb.testing.agents import package
 from qcity_nb.testing.github import Checksum, FakeGitHub
-from qcity_nb.testing.real_engine import until
+from qcity_nb.testing.real_engine import alive, until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 REPO = "octo/hello"
@@ -124,6 +124,26 @@ def test_a_stop_has_the_platform_forget_it_first(scene):
     assert scene.github.runners(REPO) == []
     deleted = [one for one in scene.github.log if one.method == "DELETE" and one.status == 204]
     assert deleted
+
+
+@pytest.mark.timeout(300)
+def test_a_claimed_runner_is_registered_with_its_epoch_and_nothing_is_done_to_its_platform_past_its_fence(scene, tmp_path):
+    """The lease store goes away for good: the listener ends, its registration is left to whoever holds the claim next."""
+    subprocess.run(["git", "init", "-q", "--bare", tmp_path / "leases.git"], check=True)
+    scene.city.fleet.join(f"git:{tmp_path}/leases.git", term=20)
+    runner = scene.start(ephemeral=False, claim=True)
+    (registered,) = [one.name for one in scene.github.runners(REPO)]
+    assert registered == "gh-1-e1"
+    pid = runner.pid
+    (tmp_path / "leases.git").rename(tmp_path / "away.git")
+    until(lambda: scene.state().phase is Phase.STOPPED and scene.state().standby, seconds=60)
+    assert not alive(pid)
+    with pytest.raises(QCityError, match="does not hold gh-1 now"):
+        agents.set_labels(scene.city, "gh-1", ["gpu"])
+    assert [one.name for one in scene.github.runners(REPO)] == ["gh-1-e1"]
+    (tmp_path / "away.git").rename(tmp_path / "leases.git")
+    until(lambda: [one.name for one in scene.github.runners(REPO)] == ["gh-1-e2"], seconds=90)
+    scene.up(after=1)
 
 
 def test_a_drained_runner_finishes_its_job_and_takes_no_other(scene):

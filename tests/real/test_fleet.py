@@ -86,6 +86,34 @@ def test_a_new_engine_takes_over_what_lives_without_a_new_start(one):
         assert pids(one)[1] == witness
 
 
+def test_up_with_a_fleet_runs_a_claim_once_and_its_other_place_stands_by(city, tmp_path):
+    """Two homes, one qcity.toml. `city` is the first one; what a place is called is said to it once."""
+    subprocess.run(["git", "init", "-q", "--bare", tmp_path / "leases.git"], check=True)
+    repo = tmp_path / "repo"
+    repo.mkdir()
+    claims = '[runner.bot]\nkind = "command"\ncommand = ["sleep", "1000"]\nclaim = true\n'
+    places = "[fleet.places]\ndesk = {}\nlab = {}\n"
+    (repo / "qcity.toml").write_text(f'[fleet]\nlease = "git:{tmp_path}/leases.git"\nterm = "20 s"\n{places}{claims}')
+    other = type(city)(tmp_path / "other home")
+    try:
+        city("fleet", "join", f"git:{tmp_path}/leases.git", "--term", "20 s", "--me", "desk")
+        city("up", "--repo", str(repo))
+        other("fleet", "join", f"git:{tmp_path}/leases.git", "--term", "20 s", "--me", "lab")
+        assert "stands by: bot is held by desk (epoch 1)" in other("up", "--repo", str(repo))
+        first, second = city.json("fleet", "status"), other.json("fleet", "status")
+        assert [(one["claims"][0]["holder"], one["claims"][0]["mine"], one["me"]) for one in (first, second)] == [
+            ("desk", True, "desk"),
+            ("desk", False, "lab"),
+        ]
+        city("runner", "stop", "bot")
+        other.until(lambda: other.json("runner", "show", "bot")["phase"] == "running", seconds=60)
+        assert "leases" in other("fleet", "status").casefold()
+        assert "first" in other("fleet", "leave", code=1)
+    finally:
+        other("engine", "stop", "--runners")
+    assert "in no fleet" in city("fleet", "leave")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_drill_has_its_documented_shape_and_finds_no_double_holder():

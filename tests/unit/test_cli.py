@@ -47,6 +47,11 @@ def run(sqlite, capsys):
         (["runner", "start", "locl"], 'Did you mean "local"?'),
         (["job", "list", "--limit", "0"], "has to be 1 or more"),
         (["up", "--repo", "/no/where"], "there is no folder /no/where"),
+        (["fleet", "stat"], 'Did you mean "status"?'),
+        (["fleet", "join", "git:/r", "--term", "soon"], '"soon" is no duration'),
+        (["fleet", "drill", "--places", "1"], "a drill needs 2 places"),
+        (["fleet", "drill", "--rounds", "0"], "between 1 and 100"),
+        (["fleet", "drill", "--term", "1 h"], "between 1 s and 10 min"),
     ],
 )
 def test_bad_input_is_a_sentence_and_exit_code_2(run, argv, sentence):

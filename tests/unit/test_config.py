@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -35,9 +36,40 @@ def test_a_whole_file():
     assert (city.retries, city.timeout, city.restart.burst, city.restart.cap) == (1, timedelta(hours=1), 3, timedelta(minutes=1))
 
 
+def test_a_fleet():
+    city, wrong = config.read(
+        '[runner.web]\nclaim = true\n[runner.bot]\nkind = "command"\ncommand = ["bot"]\nclaim = "bots"\n'
+        '[fleet]\nlease = "git:ssh://git.example.org/leases.git"\nterm = "30 s"\nme = "desk"\n'
+        '[fleet.places]\ndesk = {}\ncolab = { kind = "colab", price = 0.35, start = "2 min", budget = 5, gpu = "T4" }\n'
+    )
+    assert wrong == ()
+    assert [runner.claim for runner in city.runners] == ["web", "bots"]
+    fleet = city.fleet
+    assert (fleet.lease, fleet.term, fleet.me) == ("git:ssh://git.example.org/leases.git", timedelta(seconds=30), "desk")
+    assert [place.name for place in fleet.places] == ["desk", "colab"]
+    colab = fleet.places[1]
+    assert (colab.kind, colab.price, colab.start, colab.budget, colab.options) == (
+        "colab",
+        Decimal("0.35"),
+        timedelta(minutes=2),
+        Decimal(5),
+        {"gpu": "T4"},
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "line", "sentence"),
     [
+        ('[fleet]\nleese = "git:x"\nlease = "git:x"\n', 2, '"leese" is no key of the fleet; did you mean "lease"?'),
+        ('[fleet]\nterm = "30 s"\n', 1, 'a fleet needs lease = "KIND:ADDRESS", like lease = "git:https://git.example.org/team/leases.git"'),
+        ('[fleet]\nlease = "git:x"\nterm = "1 day"\n', 3, None),
+        ('[fleet]\nlease = "git:x"\nterm = "2 h"\n', 3, 'term = "2 h" must be between 1 s and 1 h'),
+        ('[fleet]\nlease = "git:x"\nme = "dsk"\n[fleet.places.desk]\n', 3, 'me = "dsk" is none of the places; did you mean "desk"?'),
+        ('[fleet]\nlease = "git:x"\n[fleet.places]\ndesk = 3\n', 4, "write [fleet.places.desk] as a table, with its keys on the lines below it"),
+        ('[fleet]\nlease = "git:x"\n[fleet.places.desk]\nprice = -1\n', 4, "price = -1 must be an amount of money, like 0 or 0.35"),
+        ('[fleet]\nlease = "git:x"\nplaces = 3\n', 3, "places = 3 must be a table"),
+        ('[fleet]\nlease = "git:x"\n[fleet.places.desk]\noptions = { a = 1 }\n', 4, None),
+        ('[runner.a]\nclaim = "a/b"\n[fleet]\nlease = "git:x"\n', 2, None),
         ("[runner.a]\nslot = 2\n", 2, '"slot" is no key of a local runner; did you mean "slots"?'),
         ('[runner.a]\n\n# two\nslots = "two"\n', 4, 'slots = "two" must be a whole number from 1 to 64'),
         ("[runner.a]\nslots = true\n", 2, "slots = true must be a whole number from 1 to 64"),

@@ -101,3 +101,11 @@ def test_percentile_is_the_nearest_rank():
     assert health.percentile([]) is None
     assert health.percentile(timedelta(seconds=number) for number in range(1, 101)) == timedelta(seconds=95)
     assert judge(busy=2).text == "is running 2 jobs"
+
+
+def test_a_runner_that_stands_by_is_said_to_and_is_no_failure():
+    waits = state("web", phase=Phase.STOPPED, standby=True, reason="web is held by lab (epoch 2)")
+    assert judge(name="web", phase=Phase.STOPPED, standby=True, reason="x").level is Level.OFF
+    assert said([waits]).text == "web stands by: web is held by lab (epoch 2)."
+    assert said([waits]).todo == "qcity fleet status says more."
+    assert said([waits, state("a")]).level is Level.WELL
