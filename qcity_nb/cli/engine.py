@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
 def stop(args: argparse.Namespace) -> int:
     """End the engine."""
     with open_place(args) as city:
-        running = _running(city)
+        running, claims = _running(city), [claim.claim for claim in city.fleet.status().claims if claim.mine]
         city.stop(runners=args.runners)
         if args.runners:
             out("The engine and everything it kept running have ended.")
@@ -36,6 +36,8 @@ def stop(args: argparse.Namespace) -> int:
             out(f"The engine has ended. {count(running, 'runner goes', 'runners go')} on and will be adopted: qcity engine adopt")
         else:
             out("The engine has ended.")
+        if claims and not args.runners:
+            out(f"Nobody renews {', '.join(claims)} now: what runs under it is ended in time, and another place takes over.")
     return 0
 
 

@@ -130,7 +130,7 @@ def rename(city: QCity, name: str, new: str) -> None:
     row, up = runner.row, runner.row.state.desired is Desired.UP
     if row.state.busy:
         raise BadInput(f"{name} runs {count(row.state.busy, 'job')}", f"qcity runner drain {name} first, then rename it")
-    options: dict[str, Any] = dict(row.spec.options)
+    options: dict[str, Any] = {**row.spec.options, "claim": row.spec.claim}
     runner.remove()
     again = city.runners.start(row.spec.kind, new, labels=row.spec.labels, silent_after=row.spec.silent_after, grace=row.spec.grace, **options)
     if not up:
@@ -143,21 +143,21 @@ def _wishes(city: QCity, folder: Path) -> list[dict[str, Any]]:
     config = read(folder) if folder.is_dir() else None
     for one in config.runners if config else ():
         if one.kind in FORGES:
-            wishes[one.name] = {"name": one.name, "kind": one.kind, "labels": list(one.labels), "options": dict(one.options)}
+            wishes[one.name] = {"name": one.name, "kind": one.kind, "labels": list(one.labels), "options": dict(one.options), "claim": one.claim}
     for runner in city.runners:
         spec, state = runner.row.spec, runner.row.state
         if spec.kind in FORGES:
             asked = wishes.get(spec.name)
             labels = asked["labels"] if asked and asked["labels"] else list(spec.labels)
-            up = state.desired is Desired.UP
-            wishes[spec.name] = {"name": spec.name, "kind": spec.kind, "labels": labels, "options": dict(spec.options), "here": True, "up": up}
+            wish: dict[str, Any] = {"name": spec.name, "kind": spec.kind, "labels": labels, "options": dict(spec.options), "claim": spec.claim}
+            wishes[spec.name] = {**wish, "here": True, "up": state.desired is Desired.UP and not state.standby}
     return list(wishes.values())
 
 
 def _apply(city: QCity, found: Plan, line: Line) -> str:
     wish = next((one for one in found.wishes if one["name"] == line.name), None)
     if line.act == "start" and wish is not None:
-        city.runners.start(wish["kind"], line.name, labels=wish["labels"], **wish["options"])
+        city.runners.start(wish["kind"], line.name, labels=wish["labels"], claim=wish["claim"], **wish["options"])
         return f"{line.name}: started and registered."
     if line.act == "labels":
         set_labels(city, line.name, [label for label in line.value.split(",")[:-1] if label])

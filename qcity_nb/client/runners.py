@@ -172,7 +172,8 @@ class Runners(Shown):
             policy: how eagerly it is started again.
             retries: how often a job that lost its runner is run again.
             timeout: how long a job may take that does not say so itself.
-            claim: it runs only while this place holds that claim (True: the runner's own name); until then it stands by.
+            claim: it runs only while this place holds that claim (True: the runner's own name); until then it stands by. A known
+                runner keeps its claim until it is removed.
             options: the kind's own.
 
         Raises:

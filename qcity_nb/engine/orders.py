@@ -100,8 +100,10 @@ class Orders:
     def _start(self, name: str, args: Mapping[str, object]) -> dict[str, object]:
         context, wall = self._c, self._c.clock.wall()
         spec = context.kinds(str(args.get("kind"))).check(spec_of(name, args))
-        self._fleet.check(spec)
         row = context.services.get(name)
+        if row is not None and row.spec.claim and not spec.claim:
+            spec = replace(spec, claim=row.spec.claim)  # forgetting to say it again must not make a second one beside its holder
+        self._fleet.check(spec)
         if row is None:
             fresh = ServiceState(name=name, since=context.clock.now(), incarnation=self._last_incarnation(name))
             context.record(lambda connection: _put(context, rows.add(connection, context.store.place, spec, fresh, at=wall)))

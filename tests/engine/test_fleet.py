@@ -259,6 +259,14 @@ def test_leaving_and_changing_the_store_are_refused_while_something_is_wanted_up
     assert two.ask("runner.start", "web", kind="command", claim="web").status == "refused"
 
 
+def test_a_claim_that_is_not_said_again_is_kept(scene):
+    _one, two = scene.begin()
+    assert two.ask("runner.start", "web", kind="command", grace=0.5).status == "done"
+    scene.live(3)
+    assert two.state().standby
+    assert not two.up
+
+
 def test_a_tick_does_not_wait_for_a_lease_store_that_hangs_and_gives_it_up_in_the_end(scene):
     one, _two = scene.begin()
     couriers = one.engine._fleet._couriers
