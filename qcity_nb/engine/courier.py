@@ -36,7 +36,13 @@ class Courier:
         self._open, self._wake = open_, wake
         self._asks: queue.SimpleQueue[Ask | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        threading.Thread(target=self._live, name="qcity-lease", daemon=True).start()
+        self._thread = threading.Thread(target=self._live, name="qcity-lease", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs; one that was given up may hang in a call for as long as its store likes."""
+        return self._thread.is_alive()
 
     def ask(self, ask: Ask) -> None:
         """Ask; the answer comes later."""

@@ -33,6 +33,8 @@ from .supervisor import Supervisor
 ALIVE = (Phase.STARTING, Phase.RUNNING, Phase.STOPPING)
 ANSWERS = 1 / 6
 """How long a store may take to answer, as a share of the term; twice that, and its courier is given up."""
+MOST_GIVEN_UP = 8
+MUTE = "the lease store does not answer"
 LEAST = 1.0
 """Seconds that it may take in any case: git alone starts several programs for an answer."""
 SHORTEST = timedelta(seconds=1)
@@ -57,6 +59,7 @@ class Fleet:
     def __init__(self, context: Context, supervisor: Supervisor, leases: Leases | None, wake: Callable[[], object]) -> None:
         self._c, self._supervisor, self._leases, self._wake = context, supervisor, leases, wake
         self._couriers: dict[str, Courier] = {}
+        self._given_up: list[Courier] = []
         self._since: dict[str, tuple[tuple[str, int], datetime]] = {}  # who has held it in which epoch since when, as first seen here
         self._told: tuple[ClaimView, ...] = ()
         self._told_at: datetime | None = None
@@ -134,9 +137,11 @@ class Fleet:
             now = claims.instant()  # after hearing: a watcher must not have seen anything before it was there
             tenure = self._heard(claim, claims.tenures.get(claim) or self._fresh(claim, config), answers, now)
             tenure, ask = rules.step(tenure, now, wanted=self._is_wanted(claim), wall=self._c.clock.wall())
+            if ask is not None and (courier := self._courier(claim, config)) is not None:
+                courier.ask(ask)
+            elif ask is not None:
+                tenure = rules.failed(tenure, MUTE, now)
             claims.tenures[claim] = tenure
-            if ask is not None:
-                self._courier(claim, config).ask(ask)
             self._enforce(claim)
             if claim not in wanted and not tenure.held and tenure.asked is None:
                 self._forget(claim)
@@ -180,8 +185,10 @@ class Fleet:
         for answer in answers:
             tenure = _take(tenure, answer, now)
         if tenure.asked is not None and tenure.sent is not None and now.awake - tenure.sent.awake > 2 * max(ANSWERS * tenure.seconds, LEAST):
-            self._couriers.pop(claim).close()  # its answer is heard by nobody; whether it was done is found out by reading
-            tenure = rules.failed(tenure, "the lease store does not answer", now)
+            late = self._couriers.pop(claim)  # its answer is heard by nobody; whether it was done is found out by reading
+            late.close()
+            self._given_up.append(late)
+            tenure = rules.failed(tenure, MUTE, now)
         return tenure
 
     def _enforce(self, claim: str) -> None:
@@ -221,7 +228,11 @@ class Fleet:
             claim=claim, place=self._c.store.place, term=config.term, seat=seat(self._c.home.root), name=self._name(), rank=self._rank()
         )
 
-    def _courier(self, claim: str, config: FleetConfig) -> Courier:
+    def _courier(self, claim: str, config: FleetConfig) -> Courier | None:
+        """The claim's courier; none while too many that were given up still hang."""
+        self._given_up = [one for one in self._given_up if one.alive]
+        if claim not in self._couriers and len(self._given_up) >= MOST_GIVEN_UP:
+            return None
         if claim not in self._couriers:
             leases = self._leases
             assert leases is not None
