@@ -91,6 +91,7 @@ def show(args: argparse.Namespace) -> int:
             ("next", condition.todo),
             ("kind", row.spec.kind),
             ("labels", ", ".join(row.spec.labels)),
+            ("claim", row.spec.claim),
             ("since", since(row.since, look(city.link.store, uptime=False).at)),
             ("process", f"{row.pid} (start number {state.incarnation})" if row.pid and lives else ""),
             ("sandbox", row.sandbox),

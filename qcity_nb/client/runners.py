@@ -130,6 +130,7 @@ class Runner(Shown):
             ("next", condition.todo),
             ("kind", row.spec.kind),
             ("labels", ", ".join(row.spec.labels)),
+            ("claim", row.spec.claim),
             ("since", clock(row.since) + " UTC"),
             ("process", row.pid),
             ("sandbox", row.sandbox),

@@ -74,6 +74,7 @@ def runner(view: RunnerView) -> Shape:
         "name": row.name,
         "kind": spec.kind,
         "labels": list(spec.labels),
+        "claim": spec.claim,
         "options": _masked(spec.options),
         "phase": state.phase.value,
         "desired": state.desired.value,

@@ -72,6 +72,22 @@ def test_a_stopped_service_is_ended_too(processes, home):
     assert not alive(pid)
 
 
+def test_a_whole_tree_that_was_frozen_past_its_time_is_killed_when_it_wakes(processes, home):
+    """Its keeper stood still too. What it does in that moment carries an old epoch; the moment is short."""
+    put(home, stop=0.5, kill=0.8)
+    pid = start(processes, home, "sh", "-c", "trap '' TERM; while true; do sleep 0.05; done")
+    keeper = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    for one in (keeper, pid):
+        os.kill(one, signal.SIGSTOP)
+    end = instant().total + 1.2
+    until(lambda: instant().total > end)
+    assert alive(pid)
+    for one in (pid, keeper):
+        os.kill(one, signal.SIGCONT)
+    until(processes.ended)
+    assert not alive(pid)
+
+
 def test_renewals_keep_it_alive(processes, home):
     put(home, stop=1.0, kill=1.4)
     pid = start(processes, home, "sleep", "1000")
