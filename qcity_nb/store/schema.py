@@ -73,7 +73,7 @@ flips = Table(
     Column("id", Integer, primary_key=True),
     Column("at", Moment, nullable=False, index=True),
     Column("place", String(64), nullable=False),
-    Column("about", String(16), nullable=False),  # engine, runner, build, job, store
+    Column("about", String(16), nullable=False),  # engine, runner, build, job, store, claim
     Column("subject", String(200), nullable=False),
     Column("old", String(32), nullable=False),
     Column("new", String(32), nullable=False),

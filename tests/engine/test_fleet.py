@@ -272,13 +272,13 @@ def test_a_tick_does_not_wait_for_a_lease_store_that_hangs_and_gives_it_up_in_th
     couriers = one.engine._fleet._couriers
     first = couriers["web"]
     for lease in one.leases:
-        lease.hangs = 3.0
+        lease.hangs = 30.0
 
     def given_up():
         scene.clock.advance(0.5)
         begin = time.monotonic()
         one.engine.tick()
-        assert time.monotonic() - begin < 2.5
+        assert time.monotonic() - begin < 20
         return couriers.get("web") is not first
 
     until(given_up)

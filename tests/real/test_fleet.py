@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -55,11 +56,11 @@ def test_a_service_of_a_claim_does_not_outlive_its_fence_when_its_engine_is(one,
     engine, witness = pids(one)
     os.kill(engine, number)
     until(lambda: not alive(witness), seconds=30)
-    (spell,) = one.spells()
+    spell = max(one.spells(), key=lambda one: one.begin)
     limit = fence.of(one.city.link.store.home.service(RUNNER))
-    assert spell.end < limit.kill - time.clock_gettime(time.CLOCK_BOOTTIME) + time.monotonic() + 0.5
+    assert spell.end < limit.kill - time.clock_gettime(time.CLOCK_BOOTTIME) + time.monotonic() + 2
     os.kill(engine, signal.SIGCONT) if number == signal.SIGSTOP else one.city.link.ensure()
-    until(lambda: one.city.runners[RUNNER].phase is Phase.RUNNING and len(one.spells()) > 1, seconds=30)
+    until(lambda: one.city.runners[RUNNER].phase is Phase.RUNNING and max(one.spells(), key=lambda one: one.begin) != spell, seconds=30)
     assert doubled(one.spells()) == []
 
 
@@ -68,11 +69,11 @@ def test_renewals_keep_it_alive_and_its_epoch_is_in_its_environment_and_on_its_i
     first = fence.of(one.city.link.store.home.service(RUNNER))
     until(lambda: fence.of(one.city.link.store.home.service(RUNNER)).stop > first.kill + 4, seconds=60)
     assert alive(witness)
-    assert b"QCITY_EPOCH=1\0" in Path(f"/proc/{witness}/environ").read_bytes()
+    assert f"QCITY_EPOCH={first.epoch}\0".encode() in Path(f"/proc/{witness}/environ").read_bytes()
     with one.city.link.read() as connection:
         keys = connection.execute(sa.select(intents.c.key).where(intents.c.subject == RUNNER)).scalars().all()
     assert keys
-    assert all(key.endswith("/e1") for key in keys)
+    assert all(re.search(r"/e[1-9]\d*$", key) for key in keys)
 
 
 def test_a_new_engine_takes_over_what_lives_without_a_new_start(one):
