@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import time
+from datetime import timedelta
 
 import pytest
 
@@ -283,3 +285,94 @@ def test_a_tick_does_not_wait_for_a_lease_store_that_hangs_and_gives_it_up_in_th
 
     until(given_up)
     assert "does not answer" in one.claim().trouble
+
+
+class Mischief:
+    """A random life of three places: engines killed and frozen, services killed, stores cut off, people who stop and start. Keepers do their work."""
+
+    def __init__(self, scene, seed):
+        self.scene, self.dice = scene, random.Random(seed)
+        self.back = {}  # place -> when its engine, or its way to the store, comes back
+        self.frozen = set()
+
+    def happen(self):
+        acting = [place for place in self.scene.places if place.up and self.dice.random() < 0.6]
+        place, now = self.dice.choice(acting or self.scene.places), self.scene.clock.now()
+        what = self.dice.choice(["kill", "freeze", "cut", "service", "stop", "start"])
+        later = now + timedelta(seconds=self.dice.random() * TERM * 2)
+        if place in self.back:
+            return
+        if what == "kill":
+            place.engine._fleet.close()
+            place.engine = None
+            self.scene.dead.add(place)
+            self.back[place] = later
+        elif what == "freeze":
+            self.frozen.add(place)
+            self.scene.dead.add(place)
+            self.back[place] = later
+        elif what == "cut":
+            place.cut(off=True)
+            self.back[place] = later
+        elif what == "service":
+            place.machine.kill("web")
+        else:
+            place.ask(f"runner.{what}", "web", **({"kind": "command", "claim": "web", "grace": 0.5} if what == "start" else {}))
+
+    def heal(self, place):
+        self.back.pop(place, None)
+        place.cut(off=False)
+        self.frozen.discard(place)
+        self.scene.dead.discard(place)
+        if place.engine is None:
+            place.boot()
+
+    def live(self, seconds):
+        for _ in range(int(seconds * 2)):
+            self.scene.clock.advance(0.5)
+            for place in [place for place, at in self.back.items() if at <= self.scene.clock.now()]:
+                self.heal(place)
+            for place in self.scene.places:
+                limit = fence.of(place.home.service("web"))
+                if place.up and (limit is None or self.scene.clock.now().timestamp() >= limit.kill):
+                    place.machine.kill("web")
+                if place not in self.scene.dead:
+                    place.settle()
+            assert sum(place.up for place in self.scene.places) <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_a_random_life_of_three_places_never_has_two_that_run(tmp_path, seed):
+    scene = Scene(tmp_path, "abc")
+    scene.begin()
+    mischief = Mischief(scene, seed)
+    for _ in range(40):
+        mischief.happen()
+        mischief.live(mischief.dice.choice([1, 3, TERM]))
+    for place in scene.places:
+        mischief.heal(place)
+        place.ask("runner.start", "web", kind="command", claim="web", grace=0.5)
+    mischief.live(TERM * 4)
+    assert sum(place.up for place in scene.places) == 1
+    assert scene.registers["web"].stored.record.epoch > 3
+    for place in scene.places:
+        place.engine.stop()
+        place.store.close()
+
+
+@pytest.mark.slow
+def test_a_keeper_that_minds_no_fence_is_found(tmp_path, monkeypatch):
+    """The planted bug: an engine that was killed leaves its service, and another place begins."""
+    scene = Scene(tmp_path, "abc")
+    scene.begin()
+    mischief = Mischief(scene, 0)
+    monkeypatch.setattr(fence, "of", lambda _folder: fence.Fence(epoch=1, stop=1e12, kill=1e12))  # the bug itself
+    holder = next(place for place in scene.places if place.up)
+    holder.engine._fleet.close()
+    scene.dead.add(holder)
+    with pytest.raises(AssertionError):
+        mischief.live(TERM * 3)
+    for place in scene.places:
+        place.engine.stop()
+        place.store.close()
