@@ -66,6 +66,8 @@ class Agents:
             if fact.service in self._c.services or isinstance(fact, Stranger):
                 self._hears[type(fact)](fact)
         self._leave_late()
+        if self._c.stop_services:
+            return  # everything ends: an attendant that has is not started again for an agent that takes longer
         agents = [row for row in self._c.services.values() if self._c.kinds(row.spec.kind).attended]
         asked = self._asked_at is not None and self._c.clock.now() - self._asked_at < STAYS
         if agents or asked:
