@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from datetime import datetime
 from typing import Any
 
 from ..client import agents, shapes
@@ -33,7 +34,7 @@ def start(args: argparse.Namespace) -> int:
             runner = city.runners[args.kind].start()
         else:
             _check(args, city)
-            runner = city.runners.start(args.kind, args.name, labels=args.label, **_options(args))
+            runner = city.runners.start(args.kind, args.name, labels=args.label, fallback=args.fallback, **_options(args))
         _say(runner)
     return 0
 
@@ -98,6 +99,7 @@ def show(args: argparse.Namespace) -> int:
             ("trouble", "\n".join(text for text in row.trouble.values() if text)),
             ("incident", f"{state.incident} (qcity incident show {state.incident})" if state.incident else ""),
             ("platform", _platform(row.agent)),
+            ("last look", _last_look(runner, look(city.link.store, uptime=False).at)),
             ("log", runner.folder / "log"),
         ]
         put_facts(f"{condition.level.glyph} {sentence(f'{row.name} {condition.text}')}", pairs)
@@ -208,6 +210,11 @@ def _platform(view: AgentView | None) -> str:
     how = "unknown" if view.online is None else "busy" if view.busy else "online" if view.online else "offline"
     number = f" as {view.name} (id {view.id})" if view.id else ""
     return f"{how}{number} at {view.url}" + (f"; {view.note}" if view.note else "")
+
+
+def _last_look(runner: Runner, now: datetime) -> str:
+    """What the last look at its machine found, in a line."""
+    return "".join(f"{one.what} {since(one.at, now)}: {one.text}" for one in runner.checks(1))
 
 
 def _put_plan(found: agents.Plan) -> None:

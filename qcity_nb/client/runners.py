@@ -12,7 +12,8 @@ from ..errors import EngineError, NotFound, QCityError, Refused
 from ..io.files import tail
 from ..model.agent import FORGES
 from ..model.service import Desired, Phase, RestartPolicy
-from ..store import services
+from ..store import checks, services
+from ..store.checks import Check
 from ..store.services import ServiceRow
 from . import credentials
 from .health import Health, Painter
@@ -112,6 +113,11 @@ class Runner(Shown):
                     return
         raise EngineError(f"{self.name} has not gone in {DOWN_SECONDS:.0f} s", "It stays asked; qcity runner list shows it", permanent=False)
 
+    def checks(self, limit: int = 50) -> list[Check]:
+        """The newest looks at its machine, oldest first: before and after jobs, and by its canary."""
+        with self._link.read() as connection:
+            return checks.latest(connection, self._link.place, service=self.name, limit=limit)
+
     def health(self, hours: float = 1) -> Health:
         """Its beats over the last hours, to plot or to count."""
         return Health(self._link, self._painter, hours=hours, runner=self.name)
@@ -156,6 +162,8 @@ class Runners(Shown):
         policy: RestartPolicy | None = None,
         retries: int | None = None,
         timeout: timedelta | float | None = None,
+        fallback: str = "",
+        begin: bool = True,
         **options: Any,
     ) -> Runner:
         """Start a runner and wait until it is up. One that is up with the same specification stays as it is.
@@ -171,6 +179,8 @@ class Runners(Shown):
             policy: how eagerly it is started again.
             retries: how often a job that lost its runner is run again.
             timeout: how long a job may take that does not say so itself.
+            fallback: the runner that is started while this one is quarantined, and drained when it is well again.
+            begin: False only makes it known: for one that is somebody's fallback.
             options: the kind's own.
 
         Raises:
@@ -181,8 +191,13 @@ class Runners(Shown):
         if kind in FORGES:
             credentials.provide(self._link, kind, str(options.get("url") or ""), str(options.get("token") or ""))
         args = _args(kind, labels=labels, options=options, silent_after=silent_after, grace=grace, policy=policy)
-        args |= {key: value for key, value in (("retries", retries), ("timeout", _seconds(timeout))) if value is not None}
-        return _start(self._link, name or self._name_for(kind, options), args, self._painter)
+        more = {"retries": retries, "timeout": _seconds(timeout), "fallback": fallback or None}
+        args |= {key: value for key, value in more.items() if value is not None}
+        name = name or self._name_for(kind, options)
+        if not begin:
+            self._link.ask("runner.add", name, args)
+            return Runner(self._link, name, self._painter)
+        return _start(self._link, name, args, self._painter)
 
     def stop(self, name: str) -> Runner:
         """Stop one now; a running job is cancelled."""
@@ -240,7 +255,6 @@ class Runners(Shown):
                 return row.name
         taken = {row.name for row in rows}
         return next(name for number in range(1, len(taken) + 2) if (name := f"{kind}-{number}") not in taken)
-
 
 
 
@@ -326,7 +340,8 @@ def _args(
 
 def _args_of(row: ServiceRow) -> dict[str, object]:
     spec = row.spec
-    return _args(spec.kind, labels=spec.labels, options=spec.options, silent_after=spec.silent_after, grace=spec.grace, policy=spec.policy)
+    args = _args(spec.kind, labels=spec.labels, options=spec.options, silent_after=spec.silent_after, grace=spec.grace, policy=spec.policy)
+    return args | {"retries": spec.retries, "timeout": _seconds(spec.job_timeout), "fallback": spec.fallback}
 
 
 def _seconds(value: timedelta | float | None) -> float | None:

@@ -31,7 +31,8 @@ def bring_up(city: QCity, repo: str | Path | None, *, strict: bool) -> tuple[str
     if asked is None:
         city.runners.start("local", repo=where)
         return unusable
-    for runner in asked.runners:
+    reserves = {runner.fallback for runner in asked.runners}
+    for runner in sorted(asked.runners, key=lambda runner: runner.name not in reserves):  # a fallback is known before whoever names it
         options = _options(runner, where)
         city.runners.start(
             runner.kind,
@@ -42,6 +43,8 @@ def bring_up(city: QCity, repo: str | Path | None, *, strict: bool) -> tuple[str
             policy=asked.restart,
             retries=asked.retries,
             timeout=asked.timeout,
+            fallback=runner.fallback,
+            begin=runner.name not in reserves,
             **options,
         )
     return unusable

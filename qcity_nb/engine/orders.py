@@ -44,6 +44,7 @@ class Orders:
         self._c, self._supervisor, self._dispatcher = context, supervisor, dispatcher
         self._agents, self._notices = agents, notices
         self._verbs = {
+            "runner.add": self._add,
             "runner.start": self._start,
             "runner.stop": self._stop,
             "runner.drain": self._drain,
@@ -92,8 +93,16 @@ class Orders:
         self._c.record(lambda connection: commands.begin(connection, command.id))
 
     def _start(self, name: str, args: Mapping[str, object]) -> dict[str, object]:
+        self._add(name, args)
+        self._supervisor.apply(name, supervise.started(self._row(name).state, self._c.clock.now()))
+        return self._about(name)
+
+    def _add(self, name: str, args: Mapping[str, object]) -> dict[str, object]:
+        """Make a runner known, or take over what has changed of one that is down."""
         context, wall = self._c, self._c.clock.wall()
         spec = context.kinds(str(args.get("kind"))).check(spec_of(name, args))
+        if spec.fallback:
+            self._ours(spec.fallback)
         row = context.services.get(name)
         if row is None:
             fresh = ServiceState(name=name, since=context.clock.now(), incarnation=self._last_incarnation(name))
@@ -103,7 +112,6 @@ class Orders:
                 todo = f"qcity runner stop {name} first, then start it with the new ones"
                 raise Refused(f"{name} is {row.state.phase.value} with other settings", todo)
             context.record(lambda connection: _put(context, rows.add(connection, context.store.place, spec, row.state, at=wall)))
-        self._supervisor.apply(name, supervise.started(self._row(name).state, context.clock.now()))
         return self._about(name)
 
     def _stop(self, name: str, _args: Mapping[str, object]) -> dict[str, object]:

@@ -19,6 +19,7 @@ class RunnerConfig:
     options: Mapping[str, object] = field(default_factory=dict)
     silent_after: timedelta | None = None
     grace: timedelta = timedelta(seconds=10)
+    fallback: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,7 @@ from .repository import GitError, Repository, git, is_url, open_folder
 
 FAILURES = 2
 """So many in a row, and it is the runner."""
-TOKEN = "canary"
+ATTEMPT = "canary"
 FILE = ".github/workflows/canary.yml"
 HEAD = """\
 name: canary
@@ -106,7 +106,7 @@ class Canary:
             self._ended(ok=False, text=f"it could not be made: {error}", details={})
             return None
         order = RunJob(
-            token=TOKEN, job=self._number, attempt=1, build=self._number, sha=sha, ref="refs/heads/main", workflow=FILE, executor="act",
+            token=ATTEMPT, job=self._number, attempt=1, build=self._number, sha=sha, ref="refs/heads/main", workflow=FILE, executor="act",
             plan=plan.jobs[0],
         )  # fmt: skip
         return Attempt(order, replace(self._setting, repository=repository), uid=uid, report=self._heard, done=done)
