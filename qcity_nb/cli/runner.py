@@ -13,7 +13,6 @@ from ..client.view import look
 from ..decide.wording import count, did_you_mean, percent, sentence, since
 from ..errors import BadInput
 from ..model.service import Phase
-from ..model.wire import AgentView
 from .screen import Mark, follow, open_place, out, put_facts, put_json, put_table
 
 AGENT = ("url", "persistent", "allow_root")
@@ -98,7 +97,7 @@ def show(args: argparse.Namespace) -> int:
             ("up in 24 h", percent(item.uptime)),
             ("trouble", "\n".join(text for text in row.trouble.values() if text)),
             ("incident", f"{state.incident} (qcity incident show {state.incident})" if state.incident else ""),
-            ("platform", _platform(row.agent)),
+            ("platform", runner.platform),
             ("last look", _last_look(runner, look(city.link.store, uptime=False).at)),
             ("log", runner.folder / "log"),
         ]
@@ -201,15 +200,6 @@ def rename(args: argparse.Namespace) -> int:
         agents.rename(city, args.name, args.new)
         _say(city.runners[args.new])
     return 0
-
-
-def _platform(view: AgentView | None) -> str:
-    """How its platform shows an agent, in a line."""
-    if view is None or (view.online is None and not view.note):
-        return ""
-    how = "unknown" if view.online is None else "busy" if view.busy else "online" if view.online else "offline"
-    number = f" as {view.name} (id {view.id})" if view.id else ""
-    return f"{how}{number} at {view.url}" + (f"; {view.note}" if view.note else "")
 
 
 def _last_look(runner: Runner, now: datetime) -> str:

@@ -74,6 +74,16 @@ class Runner(Shown):
         return self.row.sandbox
 
     @property
+    def platform(self) -> str:
+        """How its platform shows it, in a line; empty where there is none, or it has not said yet."""
+        seen = self.row.agent
+        if seen is None or (seen.online is None and not seen.note):
+            return ""
+        how = "unknown" if seen.online is None else "busy" if seen.busy else "online" if seen.online else "offline"
+        number = f" as {seen.name} (id {seen.id})" if seen.id else ""
+        return f"{how}{number} at {seen.url}" + (f"; {seen.note}" if seen.note else "")
+
+    @property
     def folder(self) -> Path:
         """Where its files are."""
         return self._link.store.home.service(self.name)
