@@ -77,6 +77,8 @@ class Worker:
                 select.select([self.bell.fd], [], [], BEAT)
                 self.bell.clear()
         watcher.stop()
+        if canary.failed and not self.stopping:
+            self.queue.clear()  # nothing of it has begun: the engine gives it to the next life
         self._finish()
         if canary.failed and not self.stopping:
             raise _unfit(canary)
