@@ -105,6 +105,7 @@ def _runner(parser: Parser, shared: Parser, listing: Parser) -> None:
     start.add_argument("repo", nargs="?", metavar="REPO", help="local: the folder or address (default: the current folder); github: owner/name")
     start.add_argument("--name", help="its name (default: KIND and the next free number)")
     start.add_argument("--label", action="append", default=[], help="what jobs may ask for by runs-on; repeatable")
+    start.add_argument("--fallback", metavar="NAME", default="", help="the known runner that takes over while this one is quarantined")
     start.add_argument("--slots", type=int, help="local: how many jobs at once")
     start.add_argument("--branch", action="append", help="local: which branches, a pattern; repeatable")
     start.add_argument("--sandbox", choices=("full", "partial", "none"), help="local: refuse to run jobs below this level")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from datetime import datetime
 from typing import Any
 
 from ..client import agents, shapes
@@ -12,7 +13,6 @@ from ..client.view import look
 from ..decide.wording import count, did_you_mean, percent, sentence, since
 from ..errors import BadInput
 from ..model.service import Phase
-from ..model.wire import AgentView
 from .screen import Mark, follow, open_place, out, put_facts, put_json, put_table
 
 AGENT = ("url", "persistent", "allow_root")
@@ -33,7 +33,8 @@ def start(args: argparse.Namespace) -> int:
             runner = city.runners[args.kind].start()
         else:
             _check(args, city)
-            runner = city.runners.start(args.kind, args.name, labels=args.label, claim=args.claim, **_options(args))
+            options = _options(args)
+            runner = city.runners.start(args.kind, args.name, labels=args.label, fallback=args.fallback, claim=args.claim, **options)
         _say(runner)
     return 0
 
@@ -98,7 +99,8 @@ def show(args: argparse.Namespace) -> int:
             ("up in 24 h", percent(item.uptime)),
             ("trouble", "\n".join(text for text in row.trouble.values() if text)),
             ("incident", f"{state.incident} (qcity incident show {state.incident})" if state.incident else ""),
-            ("platform", _platform(row.agent)),
+            ("platform", runner.platform),
+            ("last look", _last_look(runner, look(city.link.store, uptime=False).at)),
             ("log", runner.folder / "log"),
         ]
         put_facts(f"{condition.level.glyph} {sentence(f'{row.name} {condition.text}')}", pairs)
@@ -202,13 +204,9 @@ def rename(args: argparse.Namespace) -> int:
     return 0
 
 
-def _platform(view: AgentView | None) -> str:
-    """How its platform shows an agent, in a line."""
-    if view is None or (view.online is None and not view.note):
-        return ""
-    how = "unknown" if view.online is None else "busy" if view.busy else "online" if view.online else "offline"
-    number = f" as {view.name} (id {view.id})" if view.id else ""
-    return f"{how}{number} at {view.url}" + (f"; {view.note}" if view.note else "")
+def _last_look(runner: Runner, now: datetime) -> str:
+    """What the last look at its machine found, in a line."""
+    return "".join(f"{one.what} {since(one.at, now)}: {one.text}" for one in runner.checks(1))
 
 
 def _put_plan(found: agents.Plan) -> None:

@@ -189,8 +189,9 @@ class Jobs(Shown):
         """
         for _ in self._link.until(timeout):
             with self._link.read() as connection:
-                over = not work.open_builds(connection, self._link.place)
-            if over and len(self.rows(limit=max(1, at_least))) >= at_least:
+                there = len(work.latest_jobs(connection, self._link.place, limit=max(1, at_least)))  # before: a build that comes in between is open
+                over = there >= at_least and not work.open_builds(connection, self._link.place)
+            if over:
                 return self
         left = [row for row in self.rows() if row.status is not Status.DONE]
         names = ", ".join(f"{row.id} {line(row.plan.name, limit=40)} ({row.status.value})" for row in left[:3])

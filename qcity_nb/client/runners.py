@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..decide.wording import did_you_mean, percent, sentence, since, visible
-from ..errors import EngineError, NotFound, QCityError, Refused
+from ..errors import EngineError, NotFound
 from ..io.files import tail
 from ..model.agent import FORGES
-from ..model.service import Desired, Phase, RestartPolicy
-from ..store import fleets, services
+from ..model.service import Phase, RestartPolicy
+from ..store import checks, services
+from ..store.checks import Check
 from ..store.services import ServiceRow
 from . import credentials
 from .health import Health, Painter
 from .link import Link
 from .tables import Html, Shown, clock, escape, facts, frame, mark, table
 from .view import RunnerView, look
+from .waits import until_down, until_up
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +29,6 @@ UP_SECONDS = 30.0
 FORGE_UP_SECONDS = 300.0
 """An agent has to be fetched and registered first."""
 DOWN_SECONDS = 60.0
-STEADY_SECONDS = 0.5
-"""How long a runner that says nothing about itself has to live before it counts as up: one that fails at once has printed its reason by then."""
 
 COLUMNS = {
     "name": "text",
@@ -73,6 +73,16 @@ class Runner(Shown):
         return self.row.sandbox
 
     @property
+    def platform(self) -> str:
+        """How its platform shows it, in a line; empty where there is none, or it has not said yet."""
+        seen = self.row.agent
+        if seen is None or (seen.online is None and not seen.note):
+            return ""
+        how = "unknown" if seen.online is None else "busy" if seen.busy else "online" if seen.online else "offline"
+        number = f" as {seen.name} (id {seen.id})" if seen.id else ""
+        return f"{how}{number} at {seen.url}" + (f"; {seen.note}" if seen.note else "")
+
+    @property
     def folder(self) -> Path:
         """Where its files are."""
         return self._link.store.home.service(self.name)
@@ -111,6 +121,11 @@ class Runner(Shown):
                 if all(row.name != self.name for row in services.all_of(connection, self._link.place)):
                     return
         raise EngineError(f"{self.name} has not gone in {DOWN_SECONDS:.0f} s", "It stays asked; qcity runner list shows it", permanent=False)
+
+    def checks(self, limit: int = 50) -> list[Check]:
+        """The newest looks at its machine, oldest first: before and after jobs, and by its canary."""
+        with self._link.read() as connection:
+            return checks.latest(connection, self._link.place, service=self.name, limit=limit)
 
     def health(self, hours: float = 1) -> Health:
         """Its beats over the last hours, to plot or to count."""
@@ -158,6 +173,8 @@ class Runners(Shown):
         retries: int | None = None,
         timeout: timedelta | float | None = None,
         claim: str | bool = "",
+        fallback: str = "",
+        begin: bool = True,
         **options: Any,
     ) -> Runner:
         """Start a runner and wait until it is up, or until another place holds its claim. One that is up with the same specification stays as it is.
@@ -175,6 +192,8 @@ class Runners(Shown):
             timeout: how long a job may take that does not say so itself.
             claim: it runs only while this place holds that claim (True: the runner's own name); until then it stands by. A known
                 runner keeps its claim until it is removed.
+            fallback: the runner that is started while this one is quarantined, and drained when it is well again.
+            begin: False only makes it known: for one that is somebody's fallback.
             options: the kind's own.
 
         Raises:
@@ -185,10 +204,14 @@ class Runners(Shown):
         if kind in FORGES:
             credentials.provide(self._link, kind, str(options.get("url") or ""), str(options.get("token") or ""))
         args = _args(kind, labels=labels, options=options, silent_after=silent_after, grace=grace, policy=policy)
-        args |= {key: value for key, value in (("retries", retries), ("timeout", _seconds(timeout))) if value is not None}
+        more = {"retries": retries, "timeout": _seconds(timeout), "fallback": fallback or None}
+        args |= {key: value for key, value in more.items() if value is not None}
         name = name or self._name_for(kind, options)
         if claim:
             args["claim"] = name if claim is True else claim
+        if not begin:
+            self._link.ask("runner.add", name, args)
+            return Runner(self._link, name, self._painter)
         return _start(self._link, name, args, self._painter)
 
     def stop(self, name: str) -> Runner:
@@ -250,54 +273,17 @@ class Runners(Shown):
 
 
 
-
 def _start(link: Link, name: str, args: Mapping[str, object], painter: Painter) -> Runner:
     link.ask("runner.start", name, args)
     runner = Runner(link, name, painter)
-    steady, since_passed = 0, 0.0
-    limit = FORGE_UP_SECONDS if args.get("kind") in FORGES else UP_SECONDS
-    for passed in link.until(limit):
-        row = runner.row
-        if row.state.phase is Phase.RUNNING:
-            if row.state.incarnation != steady:
-                steady, since_passed = row.state.incarnation, passed
-            if row.sandbox or passed - since_passed >= STEADY_SECONDS:
-                return runner
-            continue
-        if row.state.standby and row.state.phase is Phase.STOPPED and _held_elsewhere(link, row.spec.claim):
-            return runner
-        if row.state.phase in (Phase.BACKOFF, Phase.QUARANTINED):
-            raise _not_up(runner, row)
-        if row.state.phase is Phase.STOPPED and row.state.desired is not Desired.UP:
-            raise Refused(f"{name} was stopped by somebody else while it started", f"qcity runner start {name}")
-    todo = f"It is still being tried; qcity runner logs {name} shows what it says"
-    row = runner.row
-    trouble = "; ".join(text for text in (*row.trouble.values(), row.state.reason if row.state.standby else "") if text)
-    raise EngineError(f"{name} has not come up in {limit:.0f} s" + (f": {trouble}" if trouble else ""), todo, permanent=False)
-
-
-def _held_elsewhere(link: Link, claim: str) -> bool:
-    with link.read() as connection:
-        claims = fleets.claims_of(connection, link.place)
-    return any(view.claim == claim and view.state == "held" and not view.mine for view in claims)
-
-
-def _not_up(runner: Runner, row: ServiceRow) -> QCityError:
-    last = [text for text in runner.logs(20).splitlines() if text.strip()]
-    said = f'; the last it said was "{last[-1].strip()}"' if last and last[-1].strip() not in row.state.reason else ""
-    again = "It is tried again with growing delays" if row.state.phase is Phase.BACKOFF else "It is quarantined"
-    return Refused(f"{row.name} does not come up: {row.state.reason.rstrip('.')}{said}", f"{again}; qcity runner logs {row.name} shows all of it")
+    until_up(link, runner, seconds=FORGE_UP_SECONDS if args.get("kind") in FORGES else UP_SECONDS)
+    return runner
 
 
 def _down(runner: Runner, verb: str, *, seconds: float = DOWN_SECONDS) -> Runner:
     link = runner._link  # noqa: SLF001 - this module's own class
     link.ask(verb, runner.name)
-    for _ in link.until(seconds):
-        if runner.row.state.phase is Phase.STOPPED:
-            return runner
-    if verb == "runner.stop":
-        todo = f"It stays asked; qcity runner show {runner.name} says where it stands"
-        raise EngineError(f"{runner.name} has not stopped in {seconds:.0f} s", todo, permanent=False)
+    until_down(link, runner, seconds=seconds, insist=verb == "runner.stop")
     return runner
 
 
@@ -343,7 +329,7 @@ def _args(
 def _args_of(row: ServiceRow) -> dict[str, object]:
     spec = row.spec
     args = _args(spec.kind, labels=spec.labels, options=spec.options, silent_after=spec.silent_after, grace=spec.grace, policy=spec.policy)
-    return args | ({"claim": spec.claim} if spec.claim else {})
+    return args | {"retries": spec.retries, "timeout": _seconds(spec.job_timeout), "fallback": spec.fallback, "claim": spec.claim}
 
 
 def _seconds(value: timedelta | float | None) -> float | None:

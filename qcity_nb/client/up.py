@@ -35,7 +35,8 @@ def bring_up(city: QCity, repo: str | Path | None, *, strict: bool) -> tuple[str
         known = city.fleet.status().config  # one file is for all places: what this one is called may have been said by `qcity fleet join`
         me = asked.fleet.me or (known.me if known else "")
         city.fleet.join(asked.fleet.lease, term=asked.fleet.term, me=me, places=asked.fleet.places)
-    for runner in asked.runners:
+    reserves = {runner.fallback for runner in asked.runners}
+    for runner in sorted(asked.runners, key=lambda runner: runner.name not in reserves):  # a fallback is known before whoever names it
         options = _options(runner, where)
         city.runners.start(
             runner.kind,
@@ -47,6 +48,8 @@ def bring_up(city: QCity, repo: str | Path | None, *, strict: bool) -> tuple[str
             retries=asked.retries,
             timeout=asked.timeout,
             claim=runner.claim,
+            fallback=runner.fallback,
+            begin=runner.name not in reserves,
             **options,
         )
     return unusable

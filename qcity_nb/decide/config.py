@@ -1,10 +1,10 @@
 """Checks the text of a `qcity.toml`: every wrong key or value becomes one sentence with its line and the nearest right word, all at once. Pure.
 
-    [runner.NAME]   kind labels silent_after grace env claim, and for
-                      local:   repo branches slots sandbox network poll limits = { memory, processes, file_size }
+    [runner.NAME]   kind labels silent_after grace env fallback claim, and for
+                      local:   repo branches slots sandbox network poll canary limits = { memory, processes, file_size }
                       command: command cwd
-                      github:  repo or org, url ephemeral group version allow_root hooks
-                      gitlab:  project or group_path, url ephemeral version allow_root hooks downloads
+                      github:  repo or org, url ephemeral group version allow_root hooks canary
+                      gitlab:  project or group_path, url ephemeral version allow_root hooks canary downloads
     [policy]        retries timeout restart = { burst, window, base, cap }
     [fleet]         lease term me places = { NAME = { kind, price, start, budget, and what the kind wants } }
 """
@@ -98,6 +98,10 @@ def _seconds(value: object) -> float:
     return seconds
 
 
+def _pause(value: object) -> float:
+    return 0.0 if value is False else _time(value).total_seconds()
+
+
 def _size(value: object) -> int:
     try:
         return bytes_of(value)
@@ -130,8 +134,16 @@ def _money(value: object) -> Decimal:
     return Decimal(str(value))
 
 
-COMMON: dict[str, Check] = {"kind": _text, "labels": _texts, "silent_after": _time, "grace": _time, "env": _env, "claim": _claim}
-_AGENT: dict[str, Check] = {"url": _text, "ephemeral": _flag, "group": _text, "version": _text, "allow_root": _flag, "hooks": _flag}
+COMMON: dict[str, Check] = {
+    "kind": _text,
+    "labels": _texts,
+    "silent_after": _time,
+    "grace": _time,
+    "env": _env,
+    "fallback": _text,
+    "claim": _claim,
+}
+_AGENT: dict[str, Check] = {"url": _text, "ephemeral": _flag, "group": _text, "version": _text, "allow_root": _flag, "hooks": _flag, "canary": _pause}
 KINDS: dict[str, dict[str, Check]] = {
     "local": {
         "repo": _text,
@@ -140,6 +152,7 @@ KINDS: dict[str, dict[str, Check]] = {
         "sandbox": _choice("full", "partial", "none"),
         "network": _flag,
         "poll": _seconds,
+        "canary": _pause,
         "limits": lambda value: value,  # a table of its own, checked key by key
     },
     "command": {"command": _argv, "cwd": _text},
@@ -179,6 +192,7 @@ class _Reader:
             if name not in TABLES:
                 self._unknown((name,), TABLES, "this file")
         runners = [self._runner(name, table) for name, table in self._table(data, "runner", ()).items()]
+        self._fallbacks(runners)
         values = self._checked(self._table(data, "policy", ()), POLICY, ("policy",), "the policy")
         restart = self._checked(self._table(values, "restart", ("policy",)), RESTART, ("policy", "restart"), "the restart policy")
         config = CityConfig(
@@ -235,7 +249,20 @@ class _Reader:
             silent_after=values.get("silent_after"),
             grace=values.get("grace", timedelta(seconds=10)),
             claim=name if values.get("claim") is True else values.get("claim", ""),
+            fallback=values.get("fallback", ""),
         )
+
+    def _fallbacks(self, runners: list[RunnerConfig | None]) -> None:
+        """Each fallback is another runner of the file."""
+        names = [runner.name for runner in runners if runner is not None]
+        for runner in runners:
+            if runner is None or not runner.fallback:
+                continue
+            others = [name for name in names if name != runner.name]
+            if runner.fallback not in others:
+                near = nearest(runner.fallback, others)
+                rest = f'did you mean "{near}"?' if near else f"there are: {', '.join(others) or 'none'}"
+                self._say(("runner", runner.name, "fallback"), f'"{line(runner.fallback)}" is no other runner of this file; {rest}')
 
     def _checked(self, table: Mapping[str, Any], known: Mapping[str, Check], path: tuple[str, ...], what: str) -> dict[str, Any]:
         values: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""The catalogue of what goes wrong with agents of forges: forty rows, each evidence, cause, act, proof. `decide.repair` decides.
+"""The catalogue of what goes wrong with agents of forges: each row is evidence, cause, act, proof. `decide.repair` decides.
 
 Rows stand in the order in which they are believed: what blinds us (clock, network, token) comes before what it would make us misread.
 Sources: the numbers are those of the project's failure research, drawn from public issues of actions/runner, ARC, GARM, gitlab-runner and others.
@@ -113,6 +113,10 @@ ROWS: tuple[Row, ...] = (
         proof=lambda e: "" if e.orphans else "none of them lives"),
     Row("F13", A, Act.LIMIT, "starved", "its job took all of the processor, and the listener was not heard any more",
         see.starved),
+    Row("F41", A, Act.RENEW, "canary failed", "its canary failed twice: a small job of ours that no test of anybody can break",
+        lambda e: see.lines_if(e.alive and e.canary_failures >= see.CANARIES, f"{count(e.canary_failures, 'canary', 'canaries')} failed: {e.canary}"),
+        todo="Mend what the line names; its canary is tried again by qcity runner start",
+        proof=lambda e: f"its canary passes, and {see.listens(e)}" if not e.canary_failures and see.listens(e) else ""),
     # the job
     Row("F34", A, Act.RERUN, "infrastructure, not the test", "the runner was lost under the job; no step of it failed",
         see.lost_job, proof=lambda e: "its platform has queued the job again" if e.job is not None and e.job.attempt > 1 else ""),

@@ -24,7 +24,7 @@ PROOF_WITHIN = timedelta(minutes=5)
 REGISTRATIONS_AN_HOUR = 2
 HOUR = timedelta(hours=1)
 
-ENDS = frozenset({Act.RESTART, Act.RESESSION, Act.WAIT_CLOCK, Act.REGISTER, Act.RENAME, Act.INSTALL})
+ENDS = frozenset({Act.RESTART, Act.RESESSION, Act.WAIT_CLOCK, Act.REGISTER, Act.RENAME, Act.INSTALL, Act.RENEW})
 """The acts that end a living agent: being busy protects it from them."""
 REGISTERS = frozenset({Act.REGISTER, Act.RENAME})
 NEXT_RUNG = {
@@ -34,6 +34,7 @@ NEXT_RUNG = {
     Act.REGISTER: Act.RENAME,
     Act.RENAME: Act.HOLD,
     Act.INSTALL: Act.HOLD,
+    Act.RENEW: Act.HOLD,
     Act.RERUN: Act.HOLD,
 }
 """What is tried when an act did not prove itself. What is not listed is tried again."""

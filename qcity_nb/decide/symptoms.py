@@ -22,6 +22,8 @@ LOST_WORKER = timedelta(minutes=10)
 RECONNECTING = timedelta(minutes=10)
 FREE_DISK, FREE_SHARE, FREE_INODES = 2 << 30, 0.05, 0.02
 KEEP_ALIVE = timedelta(days=7)
+CANARIES = 2
+"""So many canaries that failed in a row are the runner's fault, not an accident."""
 WORKER_CODES = range(100, 106)
 
 

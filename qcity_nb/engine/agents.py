@@ -131,8 +131,10 @@ class Agents:
         act, title = Act(fact.act), f"{fact.service}: {fact.title} ({fact.code})"
         if act in ENDS and row.state.phase in ALIVE and _is_ours(row) and not fact.mending:
             context.mends[fact.service] = Mend(act=fact.act, code=fact.code)
-            now = context.clock.now()
-            self._supervisor.apply(fact.service, supervise.ailing(row.state, now, title=title, cause=fact.cause, evidence=fact.evidence))
+            if act is Act.RENEW:  # it still takes jobs, and must not get another one
+                self.leave(fact.service, lambda: self._end(fact, title), act="drain")
+            else:
+                self._end(fact, title)
             return
         self._tell(fact, title)
         if act is Act.KEEP_ALIVE:
@@ -147,6 +149,14 @@ class Agents:
                 context.record(lambda connection: self._trouble(connection, fact.service, fact.code, why))
         elif act not in ENDS:
             self._order(fact.service, fact.act, fact.code)
+
+    def _end(self, fact: Advice, title: str) -> None:
+        """End an agent that ails; one that got a job meanwhile finishes it first."""
+        row, now = self._c.services[fact.service], self._c.clock.now()
+        if row.state.busy and fact.act == Act.RENEW.value:
+            self._leaving[fact.service] = (now + LEAVE_LIMIT, lambda: self._end(fact, title))
+            return
+        self._supervisor.apply(fact.service, supervise.ailing(row.state, now, title=title, cause=fact.cause, evidence=fact.evidence))
 
     def _tell(self, fact: Advice, title: str) -> None:
         """Open an incident, or add to the one that is open what is now known of its cause."""

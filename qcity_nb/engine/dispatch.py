@@ -173,7 +173,8 @@ class Dispatcher:
     def _views(self) -> dict[str, queue.RunnerView]:
         views = {}
         for name, row in self._c.services.items():
-            is_open = row.state.phase is Phase.RUNNING and row.state.desired is Desired.UP and not self._c.stopping
+            ready = row.state.phase is Phase.RUNNING and bool(row.sandbox)  # it has said that it is up: one that proves itself first has not
+            is_open = ready and row.state.desired is Desired.UP and not self._c.stopping
             slots = row.spec.options.get("slots", 1)
             labels = frozenset(label.lower() for label in row.spec.labels)
             views[name] = queue.RunnerView(name=name, labels=labels, slots=slots if isinstance(slots, int) else 1, open=is_open)
@@ -302,6 +303,9 @@ class Dispatcher:
                 continue
             why = job.cancel or f"its runner {job.runner} died under it"
             row = context.services.get(job.runner)
+            if job.status is Status.ASSIGNED and not job.cancel:  # it never began: nothing is held against it
+                work.update_job(connection, id_, status=Status.QUEUED, reason=f"its runner {job.runner} ended before it began; queued again")
+                continue
             if job.attempt <= (row.spec.retries if row is not None else 1) and not job.cancel:
                 told = f"{why}; run again"
                 work.update_job(connection, id_, status=Status.QUEUED, attempt=job.attempt + 1, started=None, steps=(), reason=told)

@@ -97,13 +97,18 @@ class Host:
             limits = [wait, *([late - time.monotonic()] if late is not None else []), *([end - time.monotonic()] if end is not None else [])]
             self._wait(max(0.0, min(limits)))
 
-    def close(self) -> None:
-        """Let go of everything; services go on running."""
+    def close(self, *, lock: bool = True) -> None:
+        """Let go of everything; services go on running.
+
+        Args:
+            lock: of the home's lock too; else it is held until this process is gone, so that whoever waits for it finds no process.
+        """
         self.engine.stop()
         self._messenger.close()
         self._bell.close()
         self._store.close()  # before the lock: whoever waits for it may take the home away
-        os.close(self._lock)
+        if lock:
+            os.close(self._lock)
 
     def _wait(self, seconds: float) -> None:
         poll = select.poll()
@@ -247,8 +252,9 @@ def serve(store: Store) -> int:
             traceback.print_exc()
             host.engine.context.note = f"a tick failed: {traceback.format_exc(limit=1).strip().splitlines()[-1]} (see {store.home.log})"
             time.sleep(POLL_SECONDS)
+    lost = host.engine.context.lost_store
     with contextlib.suppress(StoreError):
-        host.close()
-    if host.engine.context.lost_store:
+        host.close(lock=lost)
+    if lost:
         return LOST_STORE
     return 1 if host.engine.fenced else 0

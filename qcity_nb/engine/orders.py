@@ -48,6 +48,7 @@ class Orders:
         self._c, self._supervisor, self._dispatcher = context, supervisor, dispatcher
         self._agents, self._notices, self._fleet = agents, notices, fleet
         self._verbs = {
+            "runner.add": self._add,
             "runner.start": self._start,
             "runner.stop": self._stop,
             "runner.drain": self._drain,
@@ -98,8 +99,16 @@ class Orders:
         self._c.record(lambda connection: commands.begin(connection, command.id))
 
     def _start(self, name: str, args: Mapping[str, object]) -> dict[str, object]:
+        self._add(name, args)
+        self._supervisor.apply(name, supervise.started(self._row(name).state, self._c.clock.now()))
+        return self._about(name)
+
+    def _add(self, name: str, args: Mapping[str, object]) -> dict[str, object]:
+        """Make a runner known, or take over what has changed of one that is down."""
         context, wall = self._c, self._c.clock.wall()
         spec = context.kinds(str(args.get("kind"))).check(spec_of(name, args))
+        if spec.fallback:
+            self._ours(spec.fallback)
         row = context.services.get(name)
         if row is not None and row.spec.claim and not spec.claim:
             spec = replace(spec, claim=row.spec.claim)  # forgetting to say it again must not make a second one beside its holder
@@ -112,7 +121,6 @@ class Orders:
                 todo = f"qcity runner stop {name} first, then start it with the new ones"
                 raise Refused(f"{name} is {row.state.phase.value} with other settings", todo)
             context.record(lambda connection: _put(context, rows.add(connection, context.store.place, spec, row.state, at=wall)))
-        self._supervisor.apply(name, supervise.started(self._row(name).state, context.clock.now()))
         return self._about(name)
 
     def _stop(self, name: str, _args: Mapping[str, object]) -> dict[str, object]:

@@ -38,6 +38,7 @@ class Act(Enum):
     REGISTER = "register again"
     RENAME = "register under a new name"
     INSTALL = "install the agent afresh"
+    RENEW = "give it no jobs, clear its caches, install it afresh, and give it jobs when its canary passes"
     RERUN = "run the lost job again, once"
     CANCEL = "cancel the phantom run"
     PURGE = "make room on the disk"
@@ -170,6 +171,8 @@ class Evidence:
     not_ours: tuple[str, ...] = ()  # files in the work folder that belong to another user
     orphans: int = 0  # processes that the last job left
     unseen: timedelta | None = None  # since it was last online
+    canary_failures: int = 0  # in a row
+    canary: str = ""  # what was wrong at the last one
     twins_offline: tuple[int, ...] = ()  # ids of our own registrations that no process belongs to any more
 
 

@@ -21,6 +21,7 @@ class RunnerConfig:
     silent_after: timedelta | None = None
     grace: timedelta = timedelta(seconds=10)
     claim: str = ""
+    fallback: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

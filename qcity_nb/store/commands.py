@@ -1,7 +1,7 @@
 """What people ask for. A command is the request and its audit row at once: who, when, what, and what came of it.
 
 Verbs of commands (subject; args):
-  runner.start (name; kind, labels, options…)   runner.stop (name)   runner.drain (name)   runner.remove (name)
+  runner.add (name; kind, labels, options…)   runner.start (the same)   runner.stop (name)   runner.drain (name)   runner.remove (name)
   runner.labels (name; labels)   runner.discover ("")   runner.plan (""; asked)   runner.delete (id; forge, scope …)
   job.rerun (job id)   job.cancel (job id; reason)   engine.stop ("")   engine.backup ("")   notify.test ("")
   fleet.join (""; lease, term, me, places)   fleet.leave ("")

@@ -133,6 +133,7 @@ class LeaseContract:
         assert len({belief.who for belief in beliefs}) == self.contenders, "nobody contended"
         assert doubles(beliefs) == []
 
+    @pytest.mark.slow
     def test_tenants_that_stall_are_never_two(self) -> None:
         """Three places with real clocks stall for up to three terms and lose answers; what acts under the claim is never double."""
         beliefs: list[Belief] = []

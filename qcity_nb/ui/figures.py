@@ -78,7 +78,7 @@ def health_figure(frame: pd.DataFrame) -> Any:
         words = {Level.WELL: "up", Level.WARN: "partly up", Level.BAD: "down", Level.STALE: "not watched"}
         figure.add_trace(
             go.Heatmap(
-                x=[rows[0].at(number) for number in range(len(rows[0].shares))],
+                x=[rows[0].at(number) for number in range(len(rows[0].shares) + 1)],  # edges: plotly takes as many as there are boxes for middles
                 y=[f"{row.runner}  {percent(row.total)}" for row in rows],
                 z=[list(row.shares) for row in rows],
                 text=[[words[level_at(share)] for share in row.shares] for row in rows],

@@ -10,6 +10,8 @@ import requests
 
 from qcity_nb.testing.agents import archive
 
+pytestmark = [pytest.mark.real]
+
 REPO = "octo/hello"
 SECONDS = 15.0
 

@@ -14,6 +14,8 @@ import pytest
 from qcity_nb.testing.agents import Evil, archive
 from qcity_nb.testing.agents.script import FAULTS, SCALE, VARIABLE
 
+pytestmark = [pytest.mark.real]
+
 REPO = "octo/hello"
 SECONDS = 15.0
 DEPRECATION = {"ACTIONS_RUNNER_RETURN_VERSION_DEPRECATED_EXIT_CODE": "1"}

@@ -18,6 +18,8 @@ from qcity_nb.testing.agents.gllog import FORMATS, _lines
 from qcity_nb.testing.agents.script import SCALE, VARIABLE
 from qcity_nb.testing.gitlab import FakeGitLab
 
+pytestmark = [pytest.mark.real]
+
 PROJECT = "octo/hello"
 SECONDS = 15.0
 

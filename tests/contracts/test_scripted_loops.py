@@ -13,6 +13,8 @@ import pytest
 from qcity_nb.testing.agents import archive
 from qcity_nb.testing.agents.script import SCALE
 
+pytestmark = [pytest.mark.real]
+
 REPO = "octo/hello"
 SECONDS = 15.0
 

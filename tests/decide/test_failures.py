@@ -74,6 +74,7 @@ SAMPLES: dict[str, Evidence] = {
     "F38": replace(WELL, forge="gitlab", clues=said("gl_ready", "gl_prepare")),
     "F39": replace(ENDED, forge="gitlab", twin=4711, ended=None),
     "F40": replace(ENDED, ended=Exit(), remote=OFFLINE),
+    "F41": replace(WELL, canary_failures=2, canary="clone: no room"),
 }
 
 

@@ -321,3 +321,28 @@ def check(name, document):
     jsonschema.Draft202012Validator({**shapes.schema(), "$ref": f"#/$defs/{name}"}).validate(document)
 
 
+
+
+def test_a_canary_that_fails_twice_drains_the_runner_which_takes_jobs_again_when_it_passes(scene):
+    runner = scene.start(ephemeral=False, canary=30)
+    sung = lambda: [look for look in runner.checks() if look.what == "canary"]  # noqa: E731
+    until(lambda: [look.ok for look in sung()][:1] == [True])
+    (runner.folder / "agent" / "_work" / "_tool" / ".qcity-canary").mkdir(parents=True)
+    told = scene.incident("F41")
+    assert any("cache: Is a directory" in line for row in scene.city.incidents.rows() for line in row.evidence)
+    assert "its canary passes now, before any job" in told
+    until(lambda: sung()[-1].ok)
+    assert [look.ok for look in sung()].count(False) == 2
+    scene.done(scene.job())
+
+
+def test_a_canary_that_fails_after_the_repair_asks_a_person_and_its_fallback_takes_over(scene):
+    scene.start("gh-2", ephemeral=False)
+    scene.city.runners.stop("gh-2")
+    runner = scene.start(ephemeral=False, canary=30, fallback="gh-2")
+    work = runner.folder / "agent" / "_work"
+    work.mkdir(exist_ok=True)
+    (work / "_tool").write_text("not a folder")
+    until(lambda: scene.state().phase is Phase.QUARANTINED, seconds=60)
+    assert "canary" in scene.state().reason
+    until(lambda: scene.state("gh-2").phase is Phase.RUNNING)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import threading
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from sqlalchemy import event
 
 import qcity_nb
 from qcity_nb.client import link as link_module
@@ -203,6 +205,30 @@ def test_waiting_for_jobs_names_what_is_not_over(city, sqlite):
         connection.exec_driver_sql("update jobs set status = 'running', outcome = null")
     with pytest.raises(EngineError, match=r"not over after 0.1 s: 1 unit tests \(running\)"):
         city.jobs.wait(0.1)
+
+
+def test_waiting_for_a_first_job_is_not_over_when_it_comes_between_two_looks(city, sqlite):
+    """A build that is found right after any one of the questions to the store is still waited for."""
+    for question in range(1, 5):
+        left = [question]
+
+        def comes(*_, left=left):
+            left[0] -= threading.current_thread() is threading.main_thread()  # the engine asks, too
+            if left[0] == 0:
+                scene.put_build(sqlite)
+                with sqlite.write() as connection:
+                    connection.exec_driver_sql("update builds set outcome = null")
+                    connection.exec_driver_sql("update jobs set status = 'assigned', outcome = null")
+
+        event.listen(sqlite._engine, "after_cursor_execute", comes)
+        try:
+            with pytest.raises(EngineError, match="not over"):
+                city.jobs.wait(0.3, at_least=1)
+        finally:
+            event.remove(sqlite._engine, "after_cursor_execute", comes)
+        with sqlite.write() as connection:
+            connection.exec_driver_sql("delete from jobs")
+            connection.exec_driver_sql("delete from builds")
 
 
 def test_opening_by_name_uses_the_environment_and_closing_twice_is_harmless(tmp_path, monkeypatch):

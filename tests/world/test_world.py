@@ -17,6 +17,7 @@ LEAST_LIVES = 2  # a crowded one and a long one, however slow the machine is
 POINTS_CAP = 200
 
 
+@pytest.mark.slow
 def test_months_of_life(request, make, live):
     seeds = request.config.getoption("--world-seeds")
     begun, lived, killed, seed = time.monotonic(), timedelta(0), 0, 0
@@ -44,6 +45,7 @@ def a_busy_minute(world) -> None:
     world.live_until(world.clock.now() + timedelta(seconds=50))
 
 
+@pytest.mark.slow
 def test_the_engine_is_killed_at_every_point_of_a_busy_minute(make, begin, finish):
     """Killed at the first, the second, … point between two acts or writes, and a new one started a little later."""
     struck = []
@@ -63,6 +65,7 @@ def test_the_engine_is_killed_at_every_point_of_a_busy_minute(make, begin, finis
     assert {"before a write", "before a commit", "after a commit", "before start", "after start"} <= kinds
 
 
+@pytest.mark.slow
 def test_the_disk_is_full_at_every_write_of_a_busy_minute(make, begin, finish):
     """One write fails, or ten in a row; what was decided meanwhile is done, and recorded when there is room."""
     for length in (1, 10):

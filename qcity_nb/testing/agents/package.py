@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import platform
 import py_compile
 import sys
 import tarfile
@@ -112,8 +113,9 @@ def gitlab_runner(version: str = GITLAB_VERSION) -> bytes:
     return executable(_GITLAB, f"glrunner.main({version!r})")
 
 
-def gitlab_release(version: str = GITLAB_VERSION, *, machine: str = "amd64") -> dict[str, bytes]:
-    """What GitLab publishes, by its path below the address of its downloads: the file, and `release.sha256`."""
+def gitlab_release(version: str = GITLAB_VERSION, *, machine: str = "") -> dict[str, bytes]:
+    """What GitLab publishes for a machine (this one, unless it is named), by its path below the downloads' address: the file, `release.sha256`."""
+    machine = machine or ("arm64" if platform.machine() in ("aarch64", "arm64") else "amd64")
     name, program = f"gitlab-runner-linux-{machine}", gitlab_runner(version)
     return {f"binaries/{name}": program, "release.sha256": sums({name: program})}
 

@@ -32,7 +32,7 @@ class FakeGitLab(Forge):
 
     `root` is what a person would call GitLab's URL, `url` the root of its API.
 
-    Making things: `project`, `group`, `token`, `expire`, `add_runner`, `queue_job`.
+    Making things: `publish`, `project`, `group`, `token`, `expire`, `add_runner`, `queue_job`.
     Making things happen: `finish_job`, `cancel_job`, `delete_runner`, `reset_token`, `contact`, `spend` (rate limit), `rules`.
     Making things go wrong: `fault`, `heal`, `down`, `up`, `outage`, `clock_offset`, `rules.down_for_runners`.
     Looking: `runners`, `runner`, `job`, `jobs`, `pipeline`, `log`, `seen`, `wait`, `flags`.
@@ -48,6 +48,7 @@ class FakeGitLab(Forge):
     def __init__(self, *, now: Callable[[], datetime] = utcnow) -> None:
         super().__init__(now=now, base="/api/v4")
         self.state = State(now, self.lock, lambda: self.root)
+        self._published: dict[str, bytes] = {}
 
     @property
     def rules(self) -> Rules:
@@ -64,6 +65,8 @@ class FakeGitLab(Forge):
     def answer(self, request: Request) -> Reply:
         """Find the handler, check the token, count, and tag."""
         self.state.settle()
+        if request.method == "GET" and (file := self._published.get(request.path)) is not None:
+            return Reply(body=file, headers={"Content-Type": "application/octet-stream"})
         for route in ROUTES:
             args = route.match(request)
             if args is not None:
@@ -96,6 +99,11 @@ class FakeGitLab(Forge):
         token.used += 1
 
     # making things
+
+    def publish(self, files: Mapping[str, bytes]) -> str:
+        """Serve files by their paths, as GitLab publishes gitlab-runner (`agents.package.gitlab_release`); the address to take them from."""
+        self._published |= {f"/published/{path}": content for path, content in files.items()}
+        return f"{self.root}/published"
 
     def project(self, path: str) -> Project:
         """Make a project."""

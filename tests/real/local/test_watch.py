@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -105,6 +108,31 @@ def test_bare_worktree_and_url(repo, drive, tmp_path: Path) -> None:
         driver = drive(place, incarnation=number + 1)
         assert driver.run(driver.builds()[0])["a"].outcome is Outcome.SUCCESS
         driver.stop()
+
+
+def test_over_http_a_push_is_built(repo, drive, tmp_path: Path) -> None:
+    """A plain web server, as any git host can be read without an account."""
+    repo.workflow(OK)
+    bare = tmp_path / "bare.git"
+    repo.git("clone", "-q", "--bare", ".", str(bare))
+    repo.git("--git-dir", str(bare), "update-server-info")
+    handler = functools.partial(Quiet, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        driver = drive(f"http://127.0.0.1:{server.server_port}/bare.git")
+        assert driver.run(driver.builds()[0])["a"].outcome is Outcome.SUCCESS
+        repo.commit({"more": "1"}, "a push")
+        repo.git("push", "-q", str(bare), "main")
+        repo.git("--git-dir", str(bare), "update-server-info")
+        assert driver.builds(2)[1].subject == "a push"
+        server.shutdown()
+        thread.join()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 def test_an_empty_repository_waits_for_its_first_commit(repo, drive) -> None:

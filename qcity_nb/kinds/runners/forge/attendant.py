@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from ....decide import repair
+from ....decide import symptoms as see
 from ....decide.failures import BY_CODE, diagnose
 from ....errors import NotFound, PlatformError, QCityError, Refused
 from ....io import fence, secrets, spool
@@ -77,6 +78,8 @@ class Attendant:
                 self._discover()
             select.select([self.bell.fd], [], [], min(BEAT, LOOK))
             self.bell.clear()
+        for patient in self.patients.values():
+            patient.canary.close()
         for scope in self.scopes.values():
             scope.close()
 
@@ -121,6 +124,8 @@ class Attendant:
             if card.phase == Phase.STARTING.value:
                 known.well = min(known.well, card.incarnation - 1)
             patients[card.name] = known
+        for known in set(self.patients.values()) - set(patients.values()):
+            known.canary.close()
         self.patients = patients
         self._looked = 0.0
 
@@ -176,6 +181,7 @@ class Attendant:
         if found.remote is not None and found.remote.online:
             patient.memory.last_online = now.timestamp()
         self._learn(patient, found)
+        self._sing(patient, idle=phase is Phase.RUNNING and found.alive and not see.working(found))
         if phase is Phase.STARTING:
             self._see_up(patient, found, scope)
         elif (phase is Phase.RUNNING and found.alive) or phase in (Phase.STOPPED, Phase.QUARANTINED):
@@ -189,6 +195,13 @@ class Attendant:
         if job is not None and found.running_for is not None and patient.seen.worker and (found.cpu or 0) > 0.01:
             worst = patient.memory.worst
             worst[job.name] = max(worst.get(job.name, 0.0), found.running_for.total_seconds())
+
+    def _sing(self, patient: Patient, *, idle: bool) -> None:
+        """Its canary, when it is time for one; what it found is said and remembered."""
+        look = patient.canary.step(patient.memory, idle=idle)
+        if look is not None:
+            patient.save()
+            self.say(look)
 
     def _verify(self, patient: Patient, found: Evidence, scope: Scope | None) -> None:
         """A runner whose own token is refused: its platform is asked whether it is still good."""

@@ -75,6 +75,8 @@ def gather(
         orphans=len(local.seen.orphans),
         unseen=_unseen(memory, remote, now),
         twins_offline=twins,
+        canary_failures=memory.canary_failures,
+        canary=memory.canary,
     )
 
 

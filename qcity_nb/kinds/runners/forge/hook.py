@@ -54,7 +54,7 @@ def measure(root: Path, *, url: str, worker: int | None) -> Measured:
         worker: a process whose descendants belong to the job that begins; what else carries a job's mark was left by another.
     """
     free, share, inodes = look.disk(root)
-    gpus, gpu_error = _gpus()
+    gpu_count, gpu_error = gpus()
     return Measured(
         free_disk=free,
         free_disk_share=share,
@@ -65,7 +65,7 @@ def measure(root: Path, *, url: str, worker: int | None) -> Measured:
         credentials=_credentials(root),
         missing_tools=tuple(tool for tool in TOOLS if shutil.which(tool) is None),
         tools={tool: version for tool in TOOLS if (version := _version(tool))},
-        gpus=gpus,
+        gpus=gpu_count,
         gpu_error=gpu_error,
         leftovers=len(leftovers(root, worker)),
         not_ours=look.not_ours(root / "_work"),
@@ -150,7 +150,7 @@ def _version(tool: str) -> str:
     return ""
 
 
-def _gpus() -> tuple[int | None, str]:
+def gpus() -> tuple[int | None, str]:
     """How many GPUs answer, where there should be any; and what is wrong with them."""
     program = shutil.which("nvidia-smi")
     if program is None:

@@ -35,6 +35,9 @@ class AgentMemory(msgspec.Struct, kw_only=True):
     lost: dict[int, str] = {}  # registrations (id and name) that were lost with a job under way
     last_online: float | None = None
     life: int = 0
+    canary_at: float | None = None  # when the last canary began, seconds of the wall clock
+    canary_failures: int = 0  # in a row
+    canary: str = ""  # what was wrong at the last one
 
 
 def load(home: Home, name: str) -> AgentMemory:

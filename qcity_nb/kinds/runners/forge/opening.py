@@ -28,7 +28,7 @@ from ....model.service import Exit
 from ....model.wire import Advice, Did, Fact, Mend, Order, Trouble
 from ....ports import Forge, Registration
 from ... import forges
-from . import acts, hook, look, packages, tempo
+from . import acts, canary, hook, look, packages, tempo
 from . import memory as memories
 from .options import Options, clean
 
@@ -82,15 +82,7 @@ class Opening:
     """
 
     def __init__(
-        self,
-        home: Home,
-        name: str,
-        incarnation: int,
-        *,
-        place: str,
-        options: Options,
-        program: Program,
-        epoch: int = 0,
+        self, home: Home, name: str, incarnation: int, *, place: str, options: Options, program: Program, epoch: int = 0,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.home, self.name, self.incarnation, self.place = home, name, incarnation, place
@@ -114,7 +106,9 @@ class Opening:
         findings = self._examine()
         wanted = self._mend(findings)
         self._keep_the_clock(forced=Act.WAIT_CLOCK in wanted)
-        self._install(fresh=Act.INSTALL in wanted)
+        self._install(fresh=bool(wanted & {Act.INSTALL, Act.RENEW}))
+        if Act.RENEW in wanted or self.memory.canary_failures >= see.CANARIES:
+            self._prove()
         if self.options.hooks:
             hook.write(self.root, home=self.home, name=self.name, url=self.options.url)
         given = self._register(anew=bool(wanted & {Act.REGISTER, Act.RENAME}), renamed=Act.RENAME in wanted)
@@ -217,7 +211,7 @@ class Opening:
         orders: list[Order]
         orders, _ = spool.read(self.home.orders(self.name, self.incarnation), 0, Order)  # type: ignore[arg-type]  # a union is a type to msgspec
         wanted = {finding.act for finding in findings} | {Act(order.act) for order in orders if isinstance(order, Mend)}
-        if Act.PURGE in wanted:
+        if wanted & {Act.PURGE, Act.RENEW}:
             self.did(f"freed {acts.purge(self.root)} of old logs and work")
         if Act.RESESSION in wanted:
             self._outwait_session()
@@ -267,6 +261,16 @@ class Opening:
         packages.install(pristine, root)
         memory.version = pristine.name
         self.did(f"installed version {pristine.name}" + (" afresh" if fresh and have == pristine.name else f", it was {have}" if have else ""))
+
+    def _prove(self) -> None:
+        """After failures it is given jobs only when its canary passes. Raises `Hold` when it does not."""
+        begun = time.monotonic()
+        look = canary.judge(self.name, canary.run(self.root, self.options.url), self.memory, took=time.monotonic() - begun)
+        memories.save(self.home, self.name, self.memory)
+        self.tell(look)
+        if not look.ok:
+            raise Hold(self._finding("F41", f"its canary fails after the repair, too: {look.text}"))
+        self.did("its canary passes now, before any job")
 
     def _newest(self, *, fresh: bool) -> Path:
         """The folder of the best version: the newest offered that has not failed here, else the last good one."""

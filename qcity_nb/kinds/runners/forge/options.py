@@ -33,6 +33,7 @@ class Options:
     token: str = ""
     allow_root: bool = False
     hooks: bool = True
+    canary: float = 3600.0  # seconds between two canaries; 0 means none
     downloads: str = ""  # gitlab: where gitlab-runner comes from
     kind_of_scope: str = ""  # gitlab: "group" when the scope is one
     labels: tuple[str, ...] = field(default=())
@@ -76,6 +77,8 @@ def parse(forge: str, spec: ServiceSpec) -> Options:
         options = msgspec.convert(given, Options, strict=False)
     except msgspec.ValidationError as error:
         raise BadInput(f"an option of {spec.name} cannot be used ({error})", "qcity runner start --help says what is expected") from error
+    if options.canary < 0:
+        raise BadInput(f"canary is {options.canary} seconds", "Give the seconds between two of them, or 0 for none")
     for label in options.labels:
         if not label or len(label) > 256 or "," in label or not label.isprintable():
             raise BadInput(f'"{label}" is not a label', "Use letters, digits, dashes and dots")

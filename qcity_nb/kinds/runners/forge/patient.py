@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ....model.service import Exit
 from ....model.wire import AgentCard, AgentView
 from . import look, packages
 from . import memory as memories
+from .canary import Canary
 from .evidence import Local
 from .options import Options
 
@@ -41,6 +42,7 @@ class Patient:
         self.told_at = datetime.min.replace(tzinfo=timezone.utc)
         self.last: Evidence | None = None
         self.seen = look.Seen()
+        self.canary = Canary(card.name, self.root, self.options.url, every=timedelta(seconds=0 if self.foreign else self.options.canary))
         self._adrift: list[int] = []
         self._cpu: tuple[float, float] | None = None
         self._passed: set[tuple[str, str]] = set()

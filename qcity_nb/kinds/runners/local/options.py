@@ -20,6 +20,7 @@ from .repository import is_url
 VARIABLE = "QCITY_RUNNER_OPTIONS"  # how `launch` hands the options to the worker
 _ARCH = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
 LABELS = ("self-hosted", "local", "linux", _ARCH.get(platform.machine().lower(), platform.machine().lower()), "ubuntu-latest")
+CANARY = 3600.0
 UBUNTU = ("ubuntu-24.04", "ubuntu-22.04", "ubuntu-20.04")
 
 
@@ -36,6 +37,7 @@ class Options:
         poll: seconds between two looks; 0 means 1 for a path and 30 for a URL.
         limits: what one job may use.
         env: names of the variables that are handed to the jobs.
+        canary: seconds between two canaries; 0 means none.
     """
 
     repo: str
@@ -46,6 +48,7 @@ class Options:
     poll: float = 0.0
     limits: Limits = field(default_factory=Limits)
     env: tuple[str, ...] = ()
+    canary: float = CANARY
 
     @property
     def every(self) -> float:
@@ -87,6 +90,8 @@ def _check_values(options: Options, runner: str) -> None:
         raise BadInput(f'runner "{runner}": slots is {options.slots}', "Give a number from 1 to 64")
     if options.poll < 0:
         raise BadInput(f'runner "{runner}": poll is {options.poll} seconds', "Give a positive number of seconds")
+    if options.canary < 0:
+        raise BadInput(f'runner "{runner}": canary is {options.canary} seconds', "Give the seconds between two of them, or 0 for none")
     for name in ("memory", "processes", "file_size"):
         value = getattr(options.limits, name)
         if value is not None and value < 1:

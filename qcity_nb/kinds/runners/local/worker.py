@@ -12,7 +12,7 @@ import time
 from collections import deque
 from pathlib import Path
 
-from ....errors import HomeError
+from ....errors import HomeError, Refused
 from ....io import spool
 from ....io.files import write_atomic
 from ....model.home import Home
@@ -20,6 +20,7 @@ from ....model.wire import CancelJob, Hello, JobEnded, Order, RunJob, Seen
 from ....model.work import Outcome
 from ... import sandboxes
 from . import uids
+from .canary import FAILURES, Canary
 from .execute import Attempt, now
 from .facts import Facts
 from .options import Options
@@ -63,15 +64,40 @@ class Worker:
         setting = self._set_up()
         watcher = Watcher(setting, self.facts.send)
         watcher.forewarn()
+        canary = Canary(setting, self.facts.send, every=self.options.canary)
+        if canary.failed:
+            self._prove(canary)
         self.facts.send(Hello(sandbox=setting.level.value, missing=setting.missing))
         watcher.start()
         while not self.stopping:
-            self._turn(setting, watcher)
+            self._turn(setting, watcher, canary)
+            if canary.failed and not self.running:
+                break
             if not self.stopping:
                 select.select([self.bell.fd], [], [], BEAT)
                 self.bell.clear()
         watcher.stop()
+        if canary.failed and not self.stopping:
+            self.queue.clear()  # nothing of it has begun: the engine gives it to the next life
         self._finish()
+        if canary.failed and not self.stopping:
+            raise _unfit(canary)
+
+    def _prove(self, canary: Canary) -> None:
+        """After failures: mend what a start can mend, and take jobs only when the canary has passed. Raises `Refused` when it has not."""
+        canary.repair()
+        attempt = canary.attempt(self._uids[0])
+        if attempt is not None:
+            attempt.thread.start()
+        while not canary.over.wait(BEAT):
+            self._beat()
+            if self.stopping and attempt is not None:
+                attempt.grace = STOP_GRACE
+                attempt.end(STOPPED, Outcome.LOST)
+        if attempt is not None:
+            attempt.thread.join()
+        if canary.failed and not self.stopping:
+            raise _unfit(canary)
 
     def _stop(self, *_: object) -> None:
         self.stopping = True
@@ -116,7 +142,7 @@ class Worker:
             write_atomic(work.parent / MARKER, os.fsencode(self.home.root))
         remove_orphans(MOVED)
 
-    def _turn(self, setting: Setting, watcher: Watcher) -> None:
+    def _turn(self, setting: Setting, watcher: Watcher, canary: Canary) -> None:
         self._beat()
         self.facts.flush()
         orders: list[Order]
@@ -127,10 +153,16 @@ class Worker:
             attempt = self.running.pop(token)
             attempt.thread.join()
             self._uids.append(attempt.uid)
-        while self.queue and self._uids:
+        while self.queue and self._uids and not canary.failed:
             order = self.queue.popleft()
-            self.running[order.token] = attempt = Attempt(order, setting, uid=self._uids.pop(0), report=self.facts.send, done=self._wake)
-            attempt.thread.start()
+            self._begin(Attempt(order, setting, uid=self._uids.pop(0), report=self.facts.send, done=self._wake))
+        if canary.due and not self.running and not self.stopping and (song := canary.attempt(self._uids[0], done=self._wake)) is not None:
+            del self._uids[0]
+            self._begin(song)
+
+    def _begin(self, attempt: Attempt) -> None:
+        self.running[attempt.order.token] = attempt
+        attempt.thread.start()
 
     def _wake(self) -> None:
         spool.ring(self.bell.path)
@@ -171,6 +203,10 @@ class Worker:
         while not self.facts.flush() and time.monotonic() < deadline:
             select.select([], [], [], 0.1)
         self.bell.close()
+
+
+def _unfit(canary: Canary) -> Refused:
+    return Refused(f"its canary failed {FAILURES} times in a row: {canary.wrong}", "It takes no jobs until the canary passes", permanent=False)
 
 
 def _short(url: str) -> str:
