@@ -199,8 +199,7 @@ def labels(args: argparse.Namespace) -> int:
 def rename(args: argparse.Namespace) -> int:
     """Give one another name."""
     with open_place(args) as city:
-        agents.rename(city, args.name, args.new)
-        _say(city.runners[args.new])
+        _say(city.runners[args.name].rename(args.new))
     return 0
 
 

@@ -118,25 +118,6 @@ def set_labels(city: QCity, name: str, labels: list[str]) -> None:
     city.link.ask("runner.labels", name, {"labels": labels}, seconds=ASK_SECONDS)
 
 
-def rename(city: QCity, name: str, new: str) -> None:
-    """Give a runner another name: the old one is drained and forgotten, the new one registered.
-
-    Raises:
-        BadInput: the new name is taken.
-    """
-    if new in city.runners:
-        raise BadInput(f'there is a runner "{new}" already', "Choose another name")
-    runner = city.runners[name]
-    row, up = runner.row, runner.row.state.desired is Desired.UP
-    if row.state.busy:
-        raise BadInput(f"{name} runs {count(row.state.busy, 'job')}", f"qcity runner drain {name} first, then rename it")
-    options: dict[str, Any] = {**row.spec.options, "claim": row.spec.claim}
-    runner.remove()
-    again = city.runners.start(row.spec.kind, new, labels=row.spec.labels, silent_after=row.spec.silent_after, grace=row.spec.grace, **options)
-    if not up:
-        again.stop()
-
-
 def _wishes(city: QCity, folder: Path) -> list[dict[str, Any]]:
     """What is asked for: the runners of forges in the store, and those of `qcity.toml` that were never started."""
     wishes: dict[str, dict[str, Any]] = {}

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..decide.wording import did_you_mean, percent, sentence, since, visible
-from ..errors import EngineError, NotFound
+from ..decide.wording import count, did_you_mean, percent, sentence, since, visible
+from ..errors import BadInput, EngineError, NotFound
 from ..io.files import tail
 from ..model.agent import FORGES
-from ..model.service import Phase, RestartPolicy
+from ..model.service import Desired, Phase, RestartPolicy
 from ..store import checks, services
 from ..store.checks import Check
 from ..store.services import ServiceRow
@@ -121,6 +121,24 @@ class Runner(Shown):
                 if all(row.name != self.name for row in services.all_of(connection, self._link.place)):
                     return
         raise EngineError(f"{self.name} has not gone in {DOWN_SECONDS:.0f} s", "It stays asked; qcity runner list shows it", permanent=False)
+
+    def rename(self, new: str) -> Runner:
+        """Give it another name: the old one is stopped and forgotten, and all that was asked of it is asked of the new one.
+
+        Raises:
+            BadInput: the name is taken, or it runs a job.
+        """
+        row, again = self.row, Runner(self._link, new, self._painter)
+        with self._link.read() as connection:
+            if any(other.name == new for other in services.all_of(connection, self._link.place)):
+                raise BadInput(f'there is a runner "{new}" already', "Choose another name")
+        if row.state.busy:
+            raise BadInput(f"{self.name} runs {count(row.state.busy, 'job')}", f"qcity runner drain {self.name} first, then rename it")
+        self.remove()
+        if row.state.desired is Desired.UP:
+            return _start(self._link, new, _args_of(row), self._painter)
+        self._link.ask("runner.add", new, _args_of(row))
+        return again
 
     def checks(self, limit: int = 50) -> list[Check]:
         """The newest looks at its machine, oldest first: before and after jobs, and by its canary."""
