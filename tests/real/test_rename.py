@@ -12,7 +12,7 @@ def test_a_renamed_runner_keeps_what_was_asked_of_it(city):
     city(*START, "--name", "spare", "--", "sleep", "1000")
     city(*START, "--name", "old", "--fallback", "spare", "--", "sleep", "1000")
     city("runner", "rename", "old", "new")
-    assert {row["name"]: row["phase"] for row in city.json("status")["runners"]} == {"new": "running", "spare": "stopped"}
+    city.until(lambda: {row["name"]: row["phase"] for row in city.json("status")["runners"]} == {"new": "running", "spare": "stopped"})
     shown = city.json("runner", "show", "new")
     assert shown["labels"] == ["gpu"]
     city("runner", "stop", "new")
