@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..decide.wording import sentence
+from ..model.place import PlaceReport, PlaceState
 from ..model.service import Exit
 from ..model.wire import AgentView
 from ..model.work import Build
@@ -25,6 +26,7 @@ from .agents import Plan
 from .doctor import Finding
 from .jobs import duration, failing_step, waited
 from .link import now
+from .places import Noted
 from .view import EngineView, RunnerView, View
 
 Shape = dict[str, Any]
@@ -119,6 +121,35 @@ def agents(found: Iterable[Mapping[str, Any]]) -> Shape:
     """`qcity runner discover --json`."""
     keys = ("name", "forge", "pid", "folder", "url", "scope", "id", "how")
     return {"agents": [{key: one.get(key) for key in keys} for one in found]}
+
+
+def places(noted: Iterable[Noted]) -> Shape:
+    """`qcity place list --json`."""
+    return {
+        "places": [
+            {
+                "name": one.config.name,
+                "kind": one.config.kind,
+                "options": dict(one.config.options),
+                "price": str(one.config.price),
+                "budget": None if one.config.budget is None else str(one.config.budget),
+                "start_s": seconds(one.config.start),
+                "state": place_state(one.state) if one.state else None,
+                "heard": moment(one.at),
+            }
+            for one in noted
+        ]
+    }
+
+
+def place(report: PlaceReport) -> Shape:
+    """`qcity place check NAME --json`."""
+    return {**asdict(report), "missing": list(report.missing), "healthy": report.healthy, "ready": report.ready}
+
+
+def place_state(state: PlaceState) -> Shape:
+    """`qcity place status NAME --json`, and what `start` and `stop` print."""
+    return {**asdict(state), "running": state.running.value, "until": moment(state.until)}
 
 
 def job(row: JobRow, build: Build | None, *, root: Path) -> Shape:

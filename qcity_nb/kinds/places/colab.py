@@ -1,0 +1,185 @@
+"""A fresh Colab through Google's own `colab` command (google-colab-cli). Only for paid accounts, for a bounded time, in a cell that visibly executes.
+
+Free Colab forbids runners, so it is refused: the balance of compute units is asked first. Nothing here pings, clicks or pretends to be a person.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from ...decide import colab, places, remote
+from ...decide.remote import Said
+from ...decide.wording import line, sentence
+from ...errors import BadInput, MissingTool, PlaceError, Refused
+from ...io.files import tail, write_atomic
+from ...model.fleet import PlaceConfig
+from ...model.home import Home
+from ...model.place import Parcel, PlaceReport, PlaceState, Ruling, Running, Sighting, Tier, Venue
+from .hosted import LOOK_SECONDS, OPTIONS, Hosted
+
+HOURS = 6.0
+
+
+class Cli:
+    """Google's command, for one session; a `hosted.Shell`."""
+
+    def __init__(self, name: str, session: str) -> None:
+        self.name, self.session = name, session
+
+    def call(self, *words: str, data: str | None = None, seconds: float = LOOK_SECONDS) -> Said:
+        """One command of it. Raises `MissingTool`, `PlaceError`."""
+        program = shutil.which("colab")
+        if program is None:
+            todo = "pip install google-colab-cli (Python 3.12 or newer), then colab sessions signs in"
+            raise MissingTool("Google's colab command is not installed", todo)
+        try:
+            done = subprocess.run([program, *words], input=data or "", capture_output=True, text=True, timeout=seconds, check=False)
+        except subprocess.TimeoutExpired:
+            what = f"colab {words[0]} has not answered within {seconds:.0f} s (place {self.name})"
+            raise PlaceError(what, "It may wait for somebody to sign in: run colab sessions in a terminal") from None
+        return Said(code=done.returncode, out=done.stdout, err=done.stderr)
+
+    def run(self, script: str, data: bytes = b"", *, seconds: float = LOOK_SECONDS) -> Said:
+        """Run a script in the session, as a cell; its standard input is uploaded as a file first."""
+        there = ""
+        if data:
+            with tempfile.NamedTemporaryFile(prefix="qcity-") as file:
+                file.write(data)
+                file.flush()
+                there = f"/content/{Path(file.name).name}"
+                self._well(self.call("upload", "-s", self.session, file.name, there.lstrip("/"), seconds=seconds), "upload a file")
+        code = colab.cell(script, data=there)
+        words = ("exec", "-s", self.session, "--timeout", str(int(seconds)))
+        said = self._well(self.call(*words, data=code, seconds=seconds + LOOK_SECONDS), "run a cell")
+        told = colab.told(said.out.splitlines())
+        if told is None:
+            raise PlaceError(f"the Colab {self.name} did not say how its cell ended: {said.last}", "Try again; what was done there is kept")
+        return Said(code=told.code, out=told.out, err=told.more)
+
+    def _well(self, said: Said, what: str) -> Said:
+        if said.code:
+            raise PlaceError(f"the Colab {self.name} could not {what}: {said.last}", "colab sessions shows what runs; try again")
+        return said
+
+
+class Colab:
+    """A Colab session of our own, as `ports.Place`."""
+
+    def __init__(self, config: PlaceConfig, *, home: Home) -> None:
+        self.config, self._cli = config, Cli(config.name, f"qcity-{config.name}")
+        self._tier, self._folder = places.tier_of(config.options), home.root / "places"
+        places.bounded(Ruling(hours=places.COLAB_HOURS), config.options, default=HOURS)
+        self._host = Hosted(config, self._cli, remote.site(f"/content/.qcity/{config.name}"), Ruling())
+
+    def check(self) -> PlaceReport:
+        """The account's balance decides what is allowed; a machine is not taken for a look."""
+        report = PlaceReport(place=self.config.name, kind=self.config.kind)
+        if self._tier is Tier.FREE:
+            return _refused(report, places.policy(Venue.COLAB, Tier.FREE))
+        try:
+            said = self._cli.call("usage")
+        except (MissingTool, PlaceError) as error:
+            return replace(report, reachable=False, why=sentence(error.what), todo=error.todo)
+        balance = colab.balance(said.out)
+        if said.code or balance is None:
+            why = sentence(f"Google's colab command does not say what the account may do: {said.last}")
+            return replace(report, reachable=False, why=why, todo="Run colab usage in a terminal: it may want you to sign in")
+        ruling = places.policy(Venue.COLAB, Tier.PAID if balance > 0 else Tier.FREE)
+        if not ruling.allowed:
+            return _refused(report, ruling)
+        hours = places.bounded(ruling, self.config.options, default=HOURS)
+        why = f"Colab has {balance:g} compute units; {self.config.name} would end after {hours:g} hours at the latest."
+        return replace(report, why=why, todo="", hours=hours)
+
+    def start(self, parcel: Parcel) -> PlaceState:
+        """A new session with the engine in it, held by a cell; a machine that nothing came of is given back."""
+        report = self.check()
+        if not report.ready:
+            raise (PlaceError if report.allowed else Refused)(report.why, report.todo)
+        state = self.status()
+        if state.running is Running.UP:
+            return state
+        if state.running is Running.ABSENT:
+            gpu = ("--gpu", self.config.options["gpu"]) if self.config.options.get("gpu") else ()
+            said = self._cli.call("new", "-s", self._cli.session, *gpu, seconds=300.0)
+            if said.code:
+                raise PlaceError(f"Colab gave no machine to {self.config.name}: {said.last}", "Try again later, or another place")
+        try:
+            up = self._host.start(parcel)
+            return replace(up, until=self._hold(report.hours or HOURS))
+        except BaseException:
+            with contextlib.suppress(MissingTool, PlaceError):
+                self._cli.call("stop", "-s", self._cli.session)
+            raise
+
+    def status(self) -> PlaceState:
+        """What the session's holding cell said last, if it still executes: a busy kernel cannot be asked anything else."""
+        said, name, kind = self._cli.call("status", "-s", self._cli.session), self.config.name, self.config.kind
+        if f"[{self._cli.session}]" not in said.out:
+            return PlaceState(place=name, kind=kind, running=Running.ABSENT, sentence=f"Colab has no session for {name}.")
+        told = colab.told(tail(self._log))
+        if "Status: BUSY" not in said.out or told is None:
+            text = f"The Colab session of {name} is there, but nothing holds an engine in it: qcity place stop {name} gives it back."
+            return PlaceState(place=name, kind=kind, running=Running.DOWN, sentence=text)
+        state = remote.state(self.config, Said(code=told.code, out=told.out))
+        return replace(state, until=datetime.fromisoformat(told.more))
+
+    def stop(self) -> PlaceState:
+        """End the session; the machine is given back."""
+        said = self._cli.call("stop", "-s", self._cli.session)
+        if said.code:
+            raise PlaceError(f"the Colab {self.config.name} could not be given back: {said.last}", "colab sessions shows what still costs units")
+        return self.status()
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / f"{self.config.name}.log"
+
+    def _hold(self, hours: float) -> datetime:
+        """Execute the cell that holds the engine, from a process that outlives this one; its output is the log."""
+        until = datetime.fromtimestamp(datetime.now(timezone.utc).timestamp() + hours * 3600, timezone.utc).replace(microsecond=0)
+        seconds, code = hours * 3600, colab.holding(self._host.site, hours * 3600, until.isoformat())
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        cell = self._folder / f"{self.config.name}.py"
+        write_atomic(cell, code)
+        command = ["colab", "exec", "-s", self._cli.session, "--timeout", str(int(seconds) + 600), "-f", str(cell)]
+        with open(self._log, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as log:
+            holder = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        end = time.monotonic() + LOOK_SECONDS
+        while colab.told(tail(self._log)) is None:
+            if holder.poll() is not None or time.monotonic() > end:
+                words = line(" ".join(tail(self._log, lines=2))) or "it says nothing"
+                what = f"the cell that holds the Colab {self.config.name} did not begin: {words}"
+                raise PlaceError(what, "Try again; the machine is given back")
+            time.sleep(0.1)
+        holder.returncode = 0  # not ours to wait for
+        return until
+
+
+def _refused(report: PlaceReport, ruling: Ruling) -> PlaceReport:
+    return replace(report, allowed=False, why=sentence(f"{report.place} may not be used: {ruling.why}"), todo=ruling.todo)
+
+
+class ColabKind:
+    """Places of the kind `colab`."""
+
+    installs = True
+
+    def open(self, config: PlaceConfig, *, home: Home, sightings: Sequence[Sighting] = ()) -> Colab:
+        """A session called `qcity-NAME`."""
+        places.known_options(config, ("gpu", *(name for name in OPTIONS if name not in ("folder", "python"))))
+        if config.options.get("gpu", "").startswith("-"):
+            raise BadInput(f'"{config.options["gpu"]}" is no GPU (place {config.name})', 'Write gpu = "T4"')
+        return Colab(config, home=home)
+
+
+KIND = ColabKind()

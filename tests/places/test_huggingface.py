@@ -1,0 +1,131 @@
+"""Places of the kind `huggingface`, against the stand-in of Hugging Face Jobs; the real service was never tried."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from qcity_nb.errors import BadInput, PlatformError
+from qcity_nb.io import secrets
+from qcity_nb.kinds.places import open_place
+from qcity_nb.kinds.places.huggingface import KIND
+from qcity_nb.model.fleet import PlaceConfig
+from qcity_nb.model.place import Parcel, Running
+from qcity_nb.testing import faults
+from qcity_nb.testing.huggingface import FakeHuggingFace
+from qcity_nb.testing.place_contract import PlaceContract
+
+PARCEL = Parcel(wheel="", version="1.2", tag="1", config="[runner.a]\n", store="postgresql://u:hush@h/d", credentials={"github": "ghp_hush"})
+
+
+@pytest.fixture
+def hub():
+    with FakeHuggingFace() as fake:
+        yield fake
+
+
+@pytest.fixture
+def config(hub, home):
+    secrets.keep(home, "huggingface", hub.token)
+    return PlaceConfig(name="job", kind="huggingface", options={"url": hub.root, "hours": "2"})
+
+
+class TestHuggingFace(PlaceContract):
+    @pytest.fixture(autouse=True)
+    def _given(self, hub, config, home):
+        self._hub, self._config, self._home = hub, config, home
+
+    def good(self):
+        return self._config
+
+    def unreachable(self):
+        """Starting raises a PlatformError, which the tests below look at."""
+
+    def parcel(self):
+        return PARCEL
+
+    def home(self):
+        return self._home
+
+    def engines(self):
+        return sum(job["status"]["stage"] in ("RUNNING", "SCHEDULING") for job in self._hub.jobs)
+
+
+def test_what_is_asked_for_is_bounded_and_its_secrets_are_apart(hub, config, home):
+    place = open_place(config, home=home)
+    state = place.start(PARCEL)
+    (job,) = hub.jobs
+    assert job["timeoutSeconds"] == 7200
+    assert job["flavor"] == "cpu-basic"
+    assert job["labels"] == {"qcity": "job"}
+    assert job["environment"]["QCITY_PACKAGE"] == "qcity-nb[postgres]==1.2"
+    assert job["environment"]["QCITY_CONFIG"] == "[runner.a]\n"
+    assert hub.secrets[job["id"]] == {"QCITY_STORE": PARCEL.store, "QCITY_CREDENTIALS": json.dumps({"github": "ghp_hush"})}
+    assert "hush" not in json.dumps(job)
+    assert state.running is Running.STARTING
+    assert state.link.endswith(f"/jobs/octo/{job['id']}")
+    hub.set_stage(job["id"], "RUNNING")
+    assert place.status().running is Running.UP
+    hub.set_stage(job["id"], "ERROR", "Job timeout")
+    assert "Job timeout" in place.status().sentence
+
+
+def test_a_job_whose_answer_was_lost_is_found_and_not_asked_for_twice(hub, config, home):
+    hub.fault(faults.lost_reply(), method="POST", path="/api/jobs/octo")
+    with pytest.raises(PlatformError):
+        open_place(config, home=home).start(PARCEL)
+    assert open_place(config, home=home).start(PARCEL).running is Running.STARTING
+    assert len(hub.jobs) == 1
+
+
+def test_a_job_that_ended_is_replaced_by_a_new_one(hub, config, home):
+    place = open_place(config, home=home)
+    place.start(PARCEL)
+    hub.set_stage(hub.jobs[0]["id"], "COMPLETED")
+    assert place.start(PARCEL).running is Running.STARTING
+    assert len(hub.jobs) == 2
+
+
+def test_jobs_of_other_places_are_never_touched(hub, config, home):
+    open_place(replace(config, name="other"), home=home).start(PARCEL)
+    assert open_place(config, home=home).status().running is Running.ABSENT
+    open_place(config, home=home).stop()
+    assert hub.jobs[0]["status"]["stage"] == "SCHEDULING"
+
+
+def test_a_look_says_the_price_and_the_bound(config, home):
+    report = open_place(config, home=home).check()
+    assert "0.000167 USD a minute" in report.why
+    assert report.hours == 2
+
+
+@pytest.mark.parametrize(
+    ("break_it", "words"),
+    [
+        (lambda hub, home: secrets.keep(home, "huggingface", "hf_wrong"), "does not accept the token"),
+        (lambda hub, home: secrets.forget(home, "huggingface"), "there is no token huggingface"),
+        (lambda hub, home: hub.down(), "cannot be reached"),
+        (lambda hub, home: hub.fault(faults.malformed(), times=None), "cannot be read"),
+    ],
+)
+def test_what_keeps_it_from_being_used_is_reported(hub, config, home, break_it, words):
+    break_it(hub, home)
+    report = open_place(config, home=home).check()
+    assert not report.reachable
+    assert words in report.why
+    assert report.todo
+
+
+def test_hardware_that_there_is_not_is_named(config, home):
+    report = open_place(replace(config, options={**config.options, "flavor": "h900"}), home=home).check()
+    assert report.missing
+    assert "cpu-basic" in report.todo
+
+
+@pytest.mark.parametrize("options", [{"hours": "many"}, {"hours": "-1"}, {"url": "http://example.org"}])
+def test_options_that_cannot_work_are_sentences(home, options):
+    with pytest.raises(BadInput) as caught:
+        KIND.open(PlaceConfig(name="job", kind="huggingface", options=options), home=home)
+    assert caught.value.todo
