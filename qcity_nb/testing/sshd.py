@@ -55,6 +55,7 @@ class Sshd:
         for path in (self.key, self.stranger, self.folder / "host"):
             self._make_key(path)
         (self.folder / "authorized_keys").write_bytes(self.key.with_suffix(".pub").read_bytes())
+        (self.folder / "authorized_keys").chmod(0o644)  # it is read as whoever comes in
         self.trust(self.folder / "host.pub")
         self.start()
         return self
@@ -88,7 +89,7 @@ class Sshd:
             "KbdInteractiveAuthentication no",
             "PermitRootLogin prohibit-password",
             "StrictModes no",
-            "UsePAM no",
+            f"UsePAM {'no' if self.user == getpass.getuser() else 'yes'}",  # without PAM, accounts that have no password may not come in
             "PrintMotd no",
             *([f"SetEnv {sets}"] if sets else []),
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import pwd
 import shutil
@@ -13,8 +14,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import pytest
 
+from qcity_nb import cli
+from qcity_nb.client import shapes
 from qcity_nb.errors import BadInput, PlaceError
 from qcity_nb.io import secrets
 from qcity_nb.kinds.places import open_place, parcel
@@ -194,6 +198,28 @@ def test_an_installation_that_fails_says_what_pip_said(config, home, host, tmp_p
         place.start(replace(packed, wheel=str(garbled), tag="garbled"))
     assert caught.value.todo
     assert place.status().running is Running.ABSENT
+
+
+def test_the_command_starts_an_engine_there_and_ends_it(config, home, host, capsys):
+    """What `qcity place` prints is the documented shape; the list tells it again without asking anybody."""
+
+    def qcity(*argv):
+        code = cli.main(["--home", str(home.root), "place", *argv, "--json"])
+        printed = json.loads(capsys.readouterr().out)
+        return code, printed
+
+    cli.main(["--home", str(home.root), "place", "add", "box", "ssh", *(f"{key}={value}" for key, value in config.options.items())])
+    capsys.readouterr()
+    code, report = qcity("check", "box")
+    assert (code, report["ready"]) == (0, True)
+    code, state = qcity("start", "box")
+    assert (code, state["running"]) == (0, "up")
+    validator = jsonschema.Draft202012Validator({**shapes.schema(), "$ref": "#/$defs/place_state"})
+    validator.validate(state)
+    assert qcity("list")[1]["places"][0]["state"] == state
+    code, state = qcity("stop", "box")
+    assert (code, state["running"]) == (0, "down")
+    assert not engines_below(host.home)
 
 
 @pytest.mark.parametrize("user", ["postgres"])

@@ -40,7 +40,7 @@ def pack(config: PlaceConfig, *, home: Home, store: str = "") -> Parcel:
     house = config.options.get("wheelhouse", "")
     wheels = tuple(sorted(str(path) for path in Path(house).expanduser().glob("*.whl"))) if house else ()
     if house and not wheels:
-        todo = f"pip download -d {house} qcity-nb fills it, on a machine of the same kind"
+        todo = f"pip download -d {house} {wheel} fills it, on a machine of the same kind"
         raise BadInput(f"there is no wheel in {house} (place {config.name})", todo)
     return Parcel(
         wheel=str(wheel),
