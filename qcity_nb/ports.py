@@ -157,8 +157,6 @@ class Place(Protocol):
 class PlaceKind(Protocol):
     """A kind of place."""
 
-    installs: bool  # whether `start` is in need of a parcel with a wheel
-
     def open(self, config: PlaceConfig, *, home: Home, sightings: Sequence[Sighting] = ()) -> Place:
         """The place that a configuration means; reaches nothing yet. Raises `BadInput` for options that cannot work.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,12 +15,8 @@ from . import remote
 from .remote import SAYS, Site
 
 _BALANCE = re.compile(r"Current balance:\s*(-?[\d.,]+)")
-_CELL = """import json, os, subprocess
-data = {data!r}
-source = open(data, "rb") if data else subprocess.DEVNULL
-done = subprocess.run(["/bin/sh", "-c", {script!r}], stdin=source, capture_output=True, text=True)
-if data:
-    os.remove(data)
+_CELL = """import json, subprocess
+done = subprocess.run(["/bin/sh", "-c", {script!r}], stdin=subprocess.DEVNULL, capture_output=True, text=True)
 print({says!r}, json.dumps([done.returncode, done.stdout, done.stderr]))
 """
 _HOLD = """# QCity keeps an engine running in this cell, visibly, until {until} at the latest. Interrupt it to end it.
@@ -46,7 +43,8 @@ class Told:
 
 def cell(script: str, *, data: str = "") -> str:
     """A cell that runs a script, with a file as its standard input, which goes away then."""
-    return _CELL.format(data=data, script=script, says=SAYS)
+    given = f"exec <{shlex.quote(data)}; rm -f {shlex.quote(data)}\n" if data else ""
+    return _CELL.format(script=given + script, says=SAYS)
 
 
 def holding(site: Site, seconds: float, until: str) -> str:

@@ -82,7 +82,7 @@ exit 0
 def put(where: Site, name: str) -> str:
     """Keeps standard input as a file below the site, mode 0600, in one step."""
     path = f"{where.base}/{shlex.quote(name)}"
-    return f'set -e; umask 077; mkdir -p "$(dirname {path})"; cat > {path}.part; mv {path}.part {path}'
+    return f'set -e; umask 077; mkdir -p "$(dirname {path})"; cat > {path}.part.$$; mv {path}.part.$$ {path}'
 
 
 def unpack(where: Site) -> str:
@@ -112,14 +112,19 @@ ln -sfn venv-{parcel.tag} {where.base}/current
 
 
 def start(where: Site, tag: str, repo: str) -> str:
-    """Starts the engine, detached, and what is to run there; once more changes nothing. One of another version ends first, its runners go on."""
+    """Starts the engine, detached, and what is to run there; once more changes nothing. One of another version ends first, its runners go on.
+
+    Of other versions only the newest is kept: what it started may still run.
+    """
     up = f"{where.qcity} up" + (f" --repo {repo}" if repo else "")
     older = f'[ "$(cat {where.home}/tag 2>/dev/null)" != {tag} ] && {where.qcity} engine status >/dev/null 2>&1'
     change = f"if {older}; then {where.qcity} engine stop >/dev/null; fi\n" if where.installs else ""
+    prune = 'ls -dt venv-* | grep -vx "$(readlink current)" | tail -n +2 | while read -r old; do rm -rf "$old"; done' if where.installs else ":"
     return f"""{_env(where)}
 cd {where.base}
 {change}{up} </dev/null >{where.home}/up.log 2>&1 || {{ tail -n 5 {where.home}/up.log >&2; exit 1; }}
 echo {tag} > {where.home}/tag
+{prune}
 {where.qcity} status --json || true
 """
 

@@ -7,6 +7,7 @@ import json
 import os
 import pwd
 import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -127,14 +128,17 @@ def test_what_was_brought_is_private_and_stands_in_no_argument(config, home, hos
 
 
 def test_another_version_takes_over_from_the_one_that_runs(config, home, host):
-    """Its generation is the next one; the version before is still there."""
+    """Its generation is the next one; of the versions before, the newest is still there."""
     place, packed = open_place(config, home=home), parcel.pack(config, home=home)
     first = place.start(packed)
     second = place.start(replace(packed, tag=f"{packed.tag}-next"))
     assert second.running is Running.UP
     assert second.generation == first.generation + 1
     assert len(engines_below(host.home)) == 1
-    assert len(list((host.home / ".qcity" / "box").glob("venv-*"))) == 2
+    third = place.start(replace(packed, tag=f"{packed.tag}-third"))
+    assert third.generation == first.generation + 2
+    rooms = {path.name for path in (host.home / ".qcity" / "box").glob("venv-*")}
+    assert rooms == {f"venv-{packed.tag}-next", f"venv-{packed.tag}-third"}
     place.stop()
 
 
@@ -168,6 +172,27 @@ def test_a_key_that_cannot_be_read_is_said(config, home, host):
     report = open_place(replace(config, options={**config.options, "key": str(host.folder / "gone")}), home=home).check()
     assert not report.reachable
     assert "gone" in report.why
+
+
+def test_a_key_with_a_passphrase_is_used_through_an_agent(config, home, host, monkeypatch, tmp_path):
+    """By itself it is refused with the way to do it; nobody is asked for the passphrase."""
+    locked = tmp_path / "locked"
+    shutil.copy(host.key, locked)
+    subprocess.run(["ssh-keygen", "-q", "-p", "-N", "a passphrase", "-f", str(locked)], check=True, stdin=subprocess.DEVNULL)
+    report = open_place(replace(config, options={**config.options, "key": str(locked)}), home=home).check()
+    assert "cannot be used" in report.why
+    assert "ssh-add" in report.todo
+    socket = tmp_path / "agent"
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
+    try:
+        until(socket.exists)
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
+        subprocess.run(["ssh-add", "-q", str(host.key)], check=True)
+        options = {key: value for key, value in config.options.items() if key != "key"}
+        assert open_place(replace(config, options=options), home=home).check().ready
+    finally:
+        agent.terminate()
+        agent.wait()
 
 
 def test_a_host_without_python_is_said_and_left_as_it_was(config, home, host):

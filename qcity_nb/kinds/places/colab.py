@@ -172,11 +172,9 @@ def _refused(report: PlaceReport, ruling: Ruling) -> PlaceReport:
 class ColabKind:
     """Places of the kind `colab`."""
 
-    installs = True
-
     def open(self, config: PlaceConfig, *, home: Home, sightings: Sequence[Sighting] = ()) -> Colab:
         """A session called `qcity-NAME`."""
-        places.known_options(config, ("gpu", *(name for name in OPTIONS if name not in ("folder", "python"))))
+        places.known_options(config, ("gpu", "tier", "hours", *(name for name in OPTIONS if name not in ("folder", "python"))))
         if config.options.get("gpu", "").startswith("-"):
             raise BadInput(f'"{config.options["gpu"]}" is no GPU (place {config.name})', 'Write gpu = "T4"')
         return Colab(config, home=home)

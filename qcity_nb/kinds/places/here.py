@@ -41,8 +41,6 @@ def ruling(config: PlaceConfig) -> Ruling:
 class Here:
     """Places of the kind `here`."""
 
-    installs = False
-
     def open(self, config: PlaceConfig, *, home: Home, sightings: Sequence[Sighting] = ()) -> Hosted:
         """The machine that we are on, with this home."""
         places.known_options(config, ("repo", "tier"))

@@ -19,7 +19,7 @@ from ...errors import PlaceError, QCityError, Refused
 from ...model.fleet import PlaceConfig
 from ...model.place import Parcel, PlaceReport, PlaceState, Ruling, Running
 
-OPTIONS = ("folder", "python", "repo", "config", "credentials", "store", "wheelhouse", "index", "tier", "hours")
+OPTIONS = ("folder", "python", "repo", "config", "credentials", "store", "wheelhouse", "index")
 """What every place with a shell understands."""
 LOOK_SECONDS, START_SECONDS, INSTALL_SECONDS, SEND_SECONDS = 60.0, 180.0, 1800.0, 600.0
 

@@ -100,8 +100,6 @@ class HuggingFace:
 class HuggingFaceKind:
     """Places of the kind `huggingface`."""
 
-    installs = True
-
     def open(self, config: PlaceConfig, *, home: Home, sightings: Sequence[Sighting] = ()) -> HuggingFace:
         """Jobs with the label of this place."""
         known = ("url", "namespace", "flavor", "image", "package", "token", "hours", "repo", "config", "credentials", "store")

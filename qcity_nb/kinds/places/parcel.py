@@ -25,6 +25,7 @@ NAME = "qcity_nb"
 LEFT_OUT = ("__pycache__",)
 WHEEL = "Wheel-Version: 1.0\nGenerator: qcity-nb\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 LARGEST = 1 << 20
+CREDENTIAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
 def pack(config: PlaceConfig, *, home: Home, store: str = "") -> Parcel:
@@ -37,6 +38,8 @@ def pack(config: PlaceConfig, *, home: Home, store: str = "") -> Parcel:
     """
     wheel, version = wheel_of(home.root / "places")
     names = [name.strip() for name in config.options.get("credentials", "").split(",") if name.strip()]
+    if odd := [name for name in names if not CREDENTIAL.fullmatch(name)]:
+        raise BadInput(f'"{odd[0]}" is no name of a credential (place {config.name})', "They are the names of the files in the home's folder secrets")
     house = config.options.get("wheelhouse", "")
     wheels = tuple(sorted(str(path) for path in Path(house).expanduser().glob("*.whl"))) if house else ()
     if house and not wheels:

@@ -67,8 +67,6 @@ class Shared:
 class SharedKind:
     """Places of the kind `shared`."""
 
-    installs = False
-
     def open(self, config: PlaceConfig, *, home: Home, sightings: Sequence[Sighting] = ()) -> Shared:
         """The other place."""
         places.known_options(config, ("place", "machine"))

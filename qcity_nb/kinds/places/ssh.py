@@ -111,8 +111,6 @@ def _text(raw: object) -> str:
 class Ssh:
     """Places of the kind `ssh`."""
 
-    installs = True
-
     def open(self, config: PlaceConfig, *, home: Home, sightings: Sequence[Sighting] = ()) -> Hosted:
         """A host: `host`, and `user`, `port`, `key`, `known_hosts` where they are not the usual ones."""
         options = config.options
