@@ -103,4 +103,4 @@ def _say(args: argparse.Namespace, state: PlaceState) -> None:
         return
     until = f"{state.until:%Y-%m-%d %H:%M} UTC at the latest" if state.until else ""
     pairs = [("there", state.headline), ("look at", state.link), ("until", until)]
-    put_facts(f"{LEVELS[state.running].glyph} {state.sentence}", pairs)
+    put_facts(f"{LEVELS[state.running].glyph} {state.place}: {state.sentence}", pairs)

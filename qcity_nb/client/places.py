@@ -33,6 +33,7 @@ from .up import read
 SECONDS = {"check": 180.0, "status": 180.0, "stop": 600.0, "start": 3600.0}
 TOKENS = {"huggingface": ("QCITY_HF_TOKEN", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")}
 """Kinds that need a token, and where people keep it; it is kept as a credential of the kind's name."""
+FAR = ("ssh", "colab", "huggingface")
 LEVELS = {Running.UP: Level.WELL, Running.STARTING: Level.REPAIRING, Running.DOWN: Level.OFF, Running.ABSENT: Level.OFF, Running.UNKNOWN: Level.STALE}
 
 
@@ -102,6 +103,8 @@ class Places(Shown):
             Refused: policy forbids it; the sentence names the clause.
             PlaceError: it cannot be reached, or something failed there. It may be asked again.
         """
+        if self[name].config.kind in FAR:
+            self._link.say(f"{name}: looking, bringing what is not there, starting an engine; the first time takes a minute or two.")
         return self._act("start", name)
 
     def stop(self, name: str) -> PlaceState:

@@ -23,12 +23,12 @@ VARIABLES = (
     (Venue.COLAB, ("COLAB_RELEASE_TAG", "COLAB_NOTEBOOK_ID")),
     (Venue.BINDER, ("BINDER_LAUNCH_HOST", "BINDER_REPO_URL", "BINDER_REQUEST")),
     (Venue.JUPYTERHUB, ("JUPYTERHUB_USER", "JUPYTERHUB_SERVICE_PREFIX")),
-    (Venue.PAPERMILL, ("QCITY_NB_HEADLESS", "PAPERMILL_OUTPUT_PATH")),
+    (Venue.PAPERMILL, ("QCITY_NB_HEADLESS",)),
     (Venue.CI, ("GITHUB_ACTIONS", "GITLAB_CI", "CI")),
     (Venue.VSCODE, ("VSCODE_PID",)),
     (Venue.JUPYTER, ("JPY_SESSION_NAME", "JPY_PARENT_PID")),
 )
-"""The first venue of which a variable is set; each is set by the venue itself."""
+"""The first venue of which a variable is set; each is set by the venue itself, papermill's by whoever runs it for us."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 OFF = ("", "0", "false", "no")
 

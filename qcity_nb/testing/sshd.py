@@ -122,7 +122,7 @@ class Sshd:
 
         if self._server is None:
             return 0
-        found = [one for one in psutil.Process(self._server.pid).children(recursive=True) if one.name() == "sshd"]
+        found = [one for one in psutil.Process(self._server.pid).children(recursive=True) if one.name().startswith("sshd")]  # sshd-session, since 9.8
         for one in found:
             one.kill()
         return len(found)

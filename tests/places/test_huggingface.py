@@ -105,7 +105,7 @@ def test_a_look_says_the_price_and_the_bound(config, home):
     ("break_it", "words"),
     [
         (lambda hub, home: secrets.keep(home, "huggingface", "hf_wrong"), "does not accept the token"),
-        (lambda hub, home: secrets.forget(home, "huggingface"), "there is no token huggingface"),
+        (lambda hub, home: secrets.forget(home, "huggingface"), "there is no token for Hugging Face"),
         (lambda hub, home: hub.down(), "cannot be reached"),
         (lambda hub, home: hub.fault(faults.malformed(), times=None), "cannot be read"),
     ],

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 from ...decide.redact import redact
-from ...decide.wording import line
-from ...errors import QCityError
+from ...decide.wording import line, sentence
+from ...errors import QCityError, advice
 from ...model.home import Home
 from ...model.place import PlaceAnswer, PlaceAsk
 from . import open_place, parcel
@@ -36,7 +37,8 @@ def _do(ask: PlaceAsk) -> PlaceAnswer:
     home = Home(Path(ask.home))
     place = open_place(ask.config, home=home, sightings=ask.sightings)
     if ask.verb == "check":
-        return PlaceAnswer(report=place.check())
+        report = place.check()
+        return PlaceAnswer(report=replace(report, why=redact(sentence(report.why)), todo=advice(redact(report.todo))))
     if ask.verb == "start":
         return PlaceAnswer(state=place.start(parcel.pack(ask.config, home=home, store=ask.store)))
     return PlaceAnswer(state=place.stop() if ask.verb == "stop" else place.status())

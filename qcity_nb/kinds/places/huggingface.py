@@ -13,7 +13,7 @@ from functools import cached_property
 from ...decide import huggingface, places
 from ...decide.huggingface import Hardware, Job, Who
 from ...decide.wording import sentence
-from ...errors import BadInput, PlatformError, QCityError
+from ...errors import BadInput, NotFound, PlatformError, QCityError
 from ...io import secrets
 from ...model.fleet import PlaceConfig
 from ...model.home import Home
@@ -35,7 +35,11 @@ class HuggingFace:
 
     @cached_property
     def _caller(self) -> Caller:
-        token = secrets.load(self._home, self.config.options.get("token", TOKEN))
+        name = self.config.options.get("token", TOKEN)
+        if not secrets.has(self._home, name):
+            what = "there is no token for Hugging Face" + (f" called {name}" if name != TOKEN else "")
+            raise NotFound(what, "Set HF_TOKEN in the environment or in Colab's secrets, or put it into the keyring; it has to allow jobs")
+        token = secrets.load(self._home, name)
         return Caller(self._base, {"Authorization": f"Bearer {token}"}, who="Hugging Face")
 
     @cached_property

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -65,7 +66,8 @@ class SshShell:
         except (OSError, asyncssh.Error) as error:
             if "host key" in str(error).lower():
                 raise self._untrusted(asyncssh) from None
-            why = getattr(error, "strerror", None) or str(error) or "the connection was closed"
+            number = getattr(error, "errno", None) or 0
+            why = os.strerror(number).lower() if isinstance(error, OSError) and number > 0 else str(error) or "the connection was closed"
             todo = "Check its name, its port and that its SSH server runs; what was done there is kept, so try again"
             raise PlaceError(f"{self._host} port {self._port} cannot be reached by SSH ({why})", todo) from None
 
