@@ -21,7 +21,14 @@ MARK = "QCITY_FAKE_COLAB_VM"
 
 
 def install(folder: Path, *, balance: float = 100.0, env: Mapping[str, str] | None = None) -> Path:
-    """Put the command into `folder/bin`, which belongs onto PATH; its state is beside it. `env` is what the machines' cells have."""
+    """Put the command into `folder/bin`, which belongs onto PATH; its state is beside it.
+
+    A file `refuse` there makes it give no machine, a file `signed-out` makes everything fail.
+
+    Args:
+        balance: the account's compute units.
+        env: what the machines' cells have in their environment.
+    """
     (folder / "bin").mkdir(parents=True)
     program = folder / "bin" / "colab"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m qcity_nb.testing.colab_cli --state {folder} "$@"\n')
@@ -64,6 +71,9 @@ class Command:
 
     def run(self) -> int:
         """Do what the verb says."""
+        if (self.asked.state / "signed-out").exists():
+            print("google.auth.exceptions.RefreshError: Reauthentication is needed.", file=sys.stderr)
+            return 1
         if self.asked.verb == "usage":
             print(f"Current balance: {float(str(self.account['balance'])):.2f} compute units\nUsage rate: 0.07/hr\nActive assignments: 0")
             return 0

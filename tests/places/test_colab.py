@@ -110,6 +110,19 @@ def test_when_google_gives_no_machine_its_words_are_told(google, home):
         open_place(NOTEBOOK, home=home).start(parcel.pack(NOTEBOOK, home=home))
 
 
+@pytest.mark.real
+def test_an_account_that_is_signed_out_is_not_taken_for_an_empty_one(google, home):
+    """Nobody knows whether a machine runs and costs: that is an error, not an absence."""
+    (google / "signed-out").touch()
+    report = open_place(NOTEBOOK, home=home).check()
+    assert not report.reachable
+    assert "Reauthentication" in report.why
+    assert "sign in" in report.todo
+    for act in (open_place(NOTEBOOK, home=home).status, open_place(NOTEBOOK, home=home).stop):
+        with pytest.raises(PlaceError, match="Reauthentication"):
+            act()
+
+
 def test_a_free_account_is_refused_without_asking_anybody(home, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     report = KIND.open(replace(NOTEBOOK, options={"tier": "free"}), home=home).check()
