@@ -25,7 +25,7 @@ from ..io import secrets
 from ..io.files import write_atomic
 from ..model.fleet import Candidate, FleetConfig, PlaceConfig
 from ..model.place import PlaceAnswer, PlaceAsk, PlaceReport, PlaceState, Running, Sighting
-from ..store import lease
+from ..store import commands, lease
 from .link import Link, now
 from .tables import Html, Shown, clock, mark, table
 from .up import read
@@ -145,9 +145,14 @@ class Places(Shown):
         return table("", ("place", "kind", "engine", "last heard"), rows, empty="No place but this one is known.")
 
     def _act(self, verb: str, name: str) -> PlaceState:
-        config = self[name].config
-        answer = self._ask(verb, config)
+        config, at = self[name].config, now()
+        try:
+            answer = self._ask(verb, config)
+        except QCityError as error:
+            self._record(verb, config, at, status="refused", result={"error": error.what, "todo": error.todo})
+            raise
         assert answer.state is not None
+        self._record(verb, config, at, status="done", result={"running": answer.state.running.value, "sentence": answer.state.sentence})
         notes = self._notes()
         self._keep(replace(notes, heard={**notes.heard, name: Noted(config=config, state=answer.state, at=now())}))
         return answer.state
@@ -172,6 +177,14 @@ class Places(Shown):
             known = isinstance(kind, type) and issubclass(kind, QCityError) and kind is not errors.PlatformError
             raise (kind if known else PlaceError)(answer.what, answer.todo)
         return answer
+
+    def _record(self, verb: str, config: PlaceConfig, at: datetime, *, status: str, result: Mapping[str, object]) -> None:
+        """The audit's row of an act, in one step with its outcome: no engine is asked, so none may find it new."""
+        if verb not in ("start", "stop"):
+            return
+        with self._link.store.write() as connection:
+            id_ = commands.ask(connection, self._link.place, f"place.{verb}", config.name, {"kind": config.kind}, at=at)
+            commands.answer(connection, id_, status=status, result=result, at=now())
 
     def _sightings(self) -> tuple[Sighting, ...]:
         at, own = now(), self._link.place

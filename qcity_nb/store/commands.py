@@ -4,6 +4,7 @@ Verbs of commands (subject; args):
   runner.start (name; kind, labels, options…)   runner.stop (name)   runner.drain (name)   runner.remove (name)
   runner.labels (name; labels)   runner.discover ("")   runner.plan (""; asked)   runner.delete (id; forge, scope …)
   job.rerun (job id)   job.cancel (job id; reason)   engine.stop ("")   engine.backup ("")   notify.test ("")
+  place.start (name; kind)   place.stop (name; kind): written by the client that did it, together with what came of it
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from qcity_nb import cli
 from qcity_nb.errors import BadInput, HomeError, NotFound, PlaceError, Refused
 from qcity_nb.model.fleet import PlaceConfig
 from qcity_nb.model.place import Running
-from qcity_nb.store import lease
+from qcity_nb.store import commands, lease
 from qcity_nb.testing.huggingface import FakeHuggingFace
 
 OTHER = PlaceConfig(name="workstation", kind="shared")
@@ -83,6 +83,9 @@ def test_a_token_is_taken_over_from_the_environment_and_shown_by_fingerprint(cit
         hub.token = "hf_other"
         with pytest.raises(PlaceError, match="does not accept the token"):
             city.places.stop("job")
+    with city.link.read() as connection:
+        audit = [(row.verb, row.subject, row.status) for row in commands.latest(connection, city.link.place)]
+    assert audit == [("place.start", "job", "done"), ("place.stop", "job", "refused")]
     assert any("fingerprint" in text for text in said)
     assert "job: looking" in said[-1]
     kept = b"".join(path.read_bytes() for path in city.home.rglob("*") if path.is_file() and path.parent.name != "secrets")

@@ -125,7 +125,8 @@ class Colab:
         """What the session's holding cell said last, if it still executes: a busy kernel cannot be asked anything else."""
         said, name, kind = self._cli.call("status", "-s", self._cli.session), self.config.name, self.config.kind
         if said.code:
-            raise PlaceError(f"Google's colab command cannot tell how {name} is: {said.last}", "Run colab sessions in a terminal: it may want you to sign in")
+            what = f"Google's colab command cannot tell how {name} is: {said.last}"
+            raise PlaceError(what, "Run colab sessions in a terminal: it may want you to sign in")
         if f"[{self._cli.session}]" not in said.out:
             return PlaceState(place=name, kind=kind, running=Running.ABSENT, sentence=f"Colab has no session for {name}.")
         told = colab.told(tail(self._log))
