@@ -8,6 +8,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from qcity_nb.errors import BadInput, MissingTool, PlaceError, Refused
@@ -76,8 +77,10 @@ def test_it_is_held_by_a_cell_that_executes_and_ends(google, home):
     state = place.status()
     assert state.running is Running.DOWN
     assert "gives it back" in state.sentence
+    holder = psutil.Process(int((home.root / "places" / "notebook.holder").read_text().split()[0]))
     assert place.stop().running is Running.ABSENT
     assert not _conftest.engines_below(google)
+    holder.wait(30)  # nothing of ours waits for a machine that is gone
 
 
 @pytest.mark.real

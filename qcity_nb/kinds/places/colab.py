@@ -6,69 +6,21 @@ Free Colab forbids runners, so it is refused: the balance of compute units is as
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import subprocess
-import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
-from pathlib import Path
 
 from ...decide import colab, places, remote
 from ...decide.remote import Said
-from ...decide.wording import line, sentence
+from ...decide.wording import sentence
 from ...errors import BadInput, MissingTool, PlaceError, Refused
-from ...io.files import tail, write_atomic
 from ...model.fleet import PlaceConfig
 from ...model.home import Home
 from ...model.place import Parcel, PlaceReport, PlaceState, Ruling, Running, Sighting, Tier, Venue
-from .hosted import LOOK_SECONDS, OPTIONS, Hosted
+from .google import Cli, Holder
+from .hosted import OPTIONS, Hosted
 
 HOURS = 6.0
-
-
-class Cli:
-    """Google's command, for one session; a `hosted.Shell`."""
-
-    def __init__(self, name: str, session: str) -> None:
-        self.name, self.session = name, session
-
-    def call(self, *words: str, data: str | None = None, seconds: float = LOOK_SECONDS) -> Said:
-        """One command of it. Raises `MissingTool`, `PlaceError`."""
-        program = shutil.which("colab")
-        if program is None:
-            todo = "pip install google-colab-cli (Python 3.12 or newer), then colab sessions signs in"
-            raise MissingTool("Google's colab command is not installed", todo)
-        try:
-            done = subprocess.run([program, *words], input=data or "", capture_output=True, text=True, timeout=seconds, check=False)
-        except subprocess.TimeoutExpired:
-            what = f"colab {words[0]} has not answered within {seconds:.0f} s (place {self.name})"
-            raise PlaceError(what, "It may wait for somebody to sign in: run colab sessions in a terminal") from None
-        return Said(code=done.returncode, out=done.stdout, err=done.stderr)
-
-    def run(self, script: str, data: bytes = b"", *, seconds: float = LOOK_SECONDS) -> Said:
-        """Run a script in the session, as a cell; its standard input is uploaded as a file first."""
-        there = ""
-        if data:
-            with tempfile.NamedTemporaryFile(prefix="qcity-") as file:
-                file.write(data)
-                file.flush()
-                there = f"/content/{Path(file.name).name}"
-                self._well(self.call("upload", "-s", self.session, file.name, there.lstrip("/"), seconds=seconds), "upload a file")
-        code = colab.cell(script, data=there)
-        words = ("exec", "-s", self.session, "--timeout", str(int(seconds)))
-        said = self._well(self.call(*words, data=code, seconds=seconds + LOOK_SECONDS), "run a cell")
-        told = colab.told(said.out.splitlines())
-        if told is None:
-            raise PlaceError(f"the Colab {self.name} did not say how its cell ended: {said.last}", "Try again; what was done there is kept")
-        return Said(code=told.code, out=told.out, err=told.more)
-
-    def _well(self, said: Said, what: str) -> Said:
-        if said.code:
-            raise PlaceError(f"the Colab {self.name} could not {what}: {said.last}", "colab sessions shows what runs; try again")
-        return said
 
 
 class Colab:
@@ -76,7 +28,7 @@ class Colab:
 
     def __init__(self, config: PlaceConfig, *, home: Home) -> None:
         self.config, self._cli = config, Cli(config.name, f"qcity-{config.name}")
-        self._tier, self._folder = places.tier_of(config.options), home.root / "places"
+        self._tier, self._holder = places.tier_of(config.options), Holder(self._cli, home.root / "places")
         places.bounded(Ruling(hours=places.COLAB_HOURS), config.options, default=HOURS)
         self._host = Hosted(config, self._cli, remote.site(f"/content/.qcity/{config.name}"), Ruling())
 
@@ -115,10 +67,14 @@ class Colab:
                 raise PlaceError(f"Colab gave no machine to {self.config.name}: {said.last}", "Try again later, or another place")
         try:
             up = self._host.start(parcel)
-            return replace(up, until=self._hold(report.hours or HOURS))
+            seconds = (report.hours or HOURS) * 3600
+            until = datetime.fromtimestamp(datetime.now(timezone.utc).timestamp() + seconds, timezone.utc).replace(microsecond=0)
+            self._holder.begin(colab.holding(self._host.site, seconds, until.isoformat()), seconds)
+            return replace(up, until=until)
         except BaseException:
             with contextlib.suppress(MissingTool, PlaceError):
                 self._cli.call("stop", "-s", self._cli.session)
+            self._holder.end()
             raise
 
     def status(self) -> PlaceState:
@@ -129,7 +85,7 @@ class Colab:
             raise PlaceError(what, "Run colab sessions in a terminal: it may want you to sign in")
         if f"[{self._cli.session}]" not in said.out:
             return PlaceState(place=name, kind=kind, running=Running.ABSENT, sentence=f"Colab has no session for {name}.")
-        told = colab.told(tail(self._log))
+        told = self._holder.told()
         if "Status: BUSY" not in said.out or told is None:
             text = f"The Colab session of {name} is there, but nothing holds an engine in it: qcity place stop {name} gives it back."
             return PlaceState(place=name, kind=kind, running=Running.DOWN, sentence=text)
@@ -141,31 +97,8 @@ class Colab:
         said = self._cli.call("stop", "-s", self._cli.session)
         if said.code:
             raise PlaceError(f"the Colab {self.config.name} could not be given back: {said.last}", "colab sessions shows what still costs units")
+        self._holder.end()
         return self.status()
-
-    @property
-    def _log(self) -> Path:
-        return self._folder / f"{self.config.name}.log"
-
-    def _hold(self, hours: float) -> datetime:
-        """Execute the cell that holds the engine, from a process that outlives this one; its output is the log."""
-        until = datetime.fromtimestamp(datetime.now(timezone.utc).timestamp() + hours * 3600, timezone.utc).replace(microsecond=0)
-        seconds, code = hours * 3600, colab.holding(self._host.site, hours * 3600, until.isoformat())
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        cell = self._folder / f"{self.config.name}.py"
-        write_atomic(cell, code)
-        command = ["colab", "exec", "-s", self._cli.session, "--timeout", str(int(seconds) + 600), "-f", str(cell)]
-        with open(self._log, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as log:
-            holder = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-        end = time.monotonic() + LOOK_SECONDS
-        while colab.told(tail(self._log)) is None:
-            if holder.poll() is not None or time.monotonic() > end:
-                words = line(" ".join(tail(self._log, lines=2))) or "it says nothing"
-                what = f"the cell that holds the Colab {self.config.name} did not begin: {words}"
-                raise PlaceError(what, "Try again; the machine is given back")
-            time.sleep(0.1)
-        holder.returncode = 0  # not ours to wait for
-        return until
 
 
 def _refused(report: PlaceReport, ruling: Ruling) -> PlaceReport:
