@@ -138,7 +138,7 @@ class LeaseStore(Protocol):
 class Place(Protocol):
     """One place that work can go to. Every call may be cut off and made again; only `check` never raises for what is wrong there: it says it.
 
-    The others may raise `Refused` (policy, or the kind cannot do that), `MissingTool`, `NotFound` (a credential) and `PlaceError`.
+    The others may raise `Refused` (policy, or the kind cannot do that), `MissingTool`, `NotFound` (a credential), `PlaceError`, `PlatformError`.
     """
 
     def check(self) -> PlaceReport:

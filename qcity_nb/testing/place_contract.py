@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ..errors import BadInput, PlaceError, QCityError, Refused
+from ..errors import BadInput, PlaceError, PlatformError, QCityError, Refused
 from ..kinds.places import open_place
 from ..model.fleet import PlaceConfig
 from ..model.home import Home
@@ -75,7 +75,7 @@ class PlaceContract:
         assert not report.healthy
         assert report.why
         assert report.todo
-        with pytest.raises((PlaceError, Refused)) as caught:
+        with pytest.raises((PlaceError, PlatformError, Refused)) as caught:
             self.open(config).start(self.parcel())
         assert caught.value.todo
 

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
+import signal
+import subprocess
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from qcity_nb.errors import BadInput, PlatformError
 from qcity_nb.io import secrets
-from qcity_nb.kinds.places import open_place
+from qcity_nb.kinds.places import open_place, parcel
 from qcity_nb.kinds.places.huggingface import KIND
 from qcity_nb.model.fleet import PlaceConfig
 from qcity_nb.model.place import Parcel, Running
 from qcity_nb.testing import faults
 from qcity_nb.testing.huggingface import FakeHuggingFace
 from qcity_nb.testing.place_contract import PlaceContract
+
+_spec = importlib.util.spec_from_file_location("places_conftest", Path(__file__).with_name("conftest.py"))
+_conftest = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_conftest)
 
 PARCEL = Parcel(wheel="", version="1.2", tag="1", config="[runner.a]\n", store="postgresql://u:hush@h/d", credentials={"github": "ghp_hush"})
 
@@ -41,7 +51,8 @@ class TestHuggingFace(PlaceContract):
         return self._config
 
     def unreachable(self):
-        """Starting raises a PlatformError, which the tests below look at."""
+        self._hub.down()
+        return self._config
 
     def parcel(self):
         return PARCEL
@@ -70,6 +81,45 @@ def test_what_is_asked_for_is_bounded_and_its_secrets_are_apart(hub, config, hom
     assert place.status().running is Running.UP
     hub.set_stage(job["id"], "ERROR", "Job timeout")
     assert "Job timeout" in place.status().sentence
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_the_command_of_the_job_runs_an_engine(hub, config, home, tmp_path, dependencies, python):
+    """Run here as the platform would run it: in a fresh Python, with the job's environment and secrets and nothing else."""
+    room, there = tmp_path / "room", tmp_path / "there"
+    there.mkdir()
+    subprocess.run([python, "-m", "venv", str(room)], check=True)
+    wheel = parcel.pack(config, home=home).wheel
+    toml = '[runner.sleeper]\nkind = "command"\ncommand = ["/bin/sleep", "600"]\n'
+    asked = replace(config, options={**config.options, "package": wheel})
+    open_place(asked, home=home).start(replace(PARCEL, store="", config=toml))
+    (job,) = hub.jobs
+    path = f"{room / 'bin'}:{os.defpath}"
+    env = {"HOME": str(there), "PATH": path, "PYTHONPATH": str(dependencies), **job["environment"], **hub.secrets[job["id"]]}
+
+    def qcity(*argv):
+        command, place = [str(room / "bin" / "qcity"), *argv], {**env, "QCITY_HOME": str(there / ".qcity" / "home")}
+        return subprocess.run(command, env=place, capture_output=True, text=True, check=False).stdout
+
+    running = subprocess.Popen(job["command"], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=there, start_new_session=True)
+    try:
+        end = time.monotonic() + 120
+        while not _conftest.engines_below(there) or "sleeper" not in qcity("runner", "list"):
+            assert running.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        token = there / ".qcity" / "home" / "secrets" / "github"
+        assert token.read_text() == "ghp_hush"
+        assert token.stat().st_mode & 0o777 == 0o600
+        (engine,) = _conftest.engines_below(there)
+        assert "hush" not in json.dumps(engine.environ())
+        assert running.poll() is None  # the job lasts as long as its engine
+    finally:
+        qcity("engine", "stop", "--runners")
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
 
 
 def test_a_job_whose_answer_was_lost_is_found_and_not_asked_for_twice(hub, config, home):
