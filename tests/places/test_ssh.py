@@ -42,7 +42,7 @@ def config(host, python):
     return PlaceConfig(name="box", kind="ssh", options={**host.options, "python": python})
 
 
-def until(probe, seconds=60):
+def until(probe, seconds=120):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := probe():
