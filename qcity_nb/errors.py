@@ -13,12 +13,13 @@
      ├── EngineError         the engine did not start or does not answer
      ├── LeaseError          the store of leases did not answer: nobody knows whether what it was asked was done
      ├── PlatformError       a forge's API refused or did not answer
+     ├── PlaceError          a place cannot be reached, or what was asked of it failed there
      └── MissingTool         a program or package is not installed
 """
 
 from __future__ import annotations
 
-PROGRAMS = ("qcity", "qmoi-live-status", "pip", "apt-get", "npm", "sysctl")
+PROGRAMS = ("qcity", "qmoi-live-status", "pip", "apt-get", "npm", "sysctl", "ssh-keyscan", "ssh-copy-id", "colab")
 
 
 def advice(todo: str) -> str:
@@ -114,3 +115,10 @@ class PlatformError(QCityError):
     def __init__(self, what: str, todo: str = "", *, kind: str, needed: str = "", retry_after: float | None = None, layer: str = "") -> None:
         super().__init__(what, todo, permanent=kind not in ("unreachable", "limited", "server", "garbled", "busy"))
         self.kind, self.needed, self.retry_after, self.layer = kind, needed, retry_after, layer
+
+
+class PlaceError(QCityError):
+    """A place cannot be reached, or what was asked of it failed there. It may be asked again: everything that is done to a place is repeatable."""
+
+    def __init__(self, what: str, todo: str = "", *, permanent: bool = False) -> None:
+        super().__init__(what, todo, permanent=permanent)

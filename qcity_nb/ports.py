@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Protocol
 
 from .model.agent import Package, Remote, RemoteJob, Wanted
-from .model.fleet import Holding, Stored
+from .model.fleet import Holding, PlaceConfig, Stored
 from .model.home import Home
 from .model.notice import Notice
+from .model.place import Parcel, PlaceReport, PlaceState, Sighting
 from .model.service import Exit, Identity, Limits, Sandbox, ServiceSpec
 from .model.wire import Fact, Order
 
@@ -136,6 +137,37 @@ class LeaseStore(Protocol):
 
     def close(self) -> None:
         """Let go of connections."""
+
+
+class Place(Protocol):
+    """One place that work can go to. Every call may be cut off and made again; only `check` never raises for what is wrong there: it says it.
+
+    The others may raise `Refused` (policy, or the kind cannot do that), `MissingTool`, `NotFound` (a credential), `PlaceError`, `PlatformError`.
+    """
+
+    def check(self) -> PlaceReport:
+        """Look: is it allowed, is it reachable, what is missing. Changes nothing."""
+
+    def start(self, parcel: Parcel) -> PlaceState:
+        """Bring what is not there, start the engine with what it is to run; one that is up stays as it is. It outlives whoever asked."""
+
+    def status(self) -> PlaceState:
+        """How its engine is."""
+
+    def stop(self) -> PlaceState:
+        """End the engine and all that it keeps running; a machine that was taken for it is given back."""
+
+
+class PlaceKind(Protocol):
+    """A kind of place."""
+
+    def open(self, config: PlaceConfig, *, home: Home, sightings: Sequence[Sighting] = ()) -> Place:
+        """The place that a configuration means; reaches nothing yet. Raises `BadInput` for options that cannot work.
+
+        Args:
+            home: of this place: credentials and notes of its own are below it.
+            sightings: what a shared store says of the engines of other places.
+        """
 
 
 class SandboxKind(Protocol):

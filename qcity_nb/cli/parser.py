@@ -86,6 +86,7 @@ def build() -> Parser:
     _incident(commands.add_parser("incident", help="what went wrong, what was done, how it is known to be well"), listing)
     _fleet(commands.add_parser("fleet", help="several places of which one runs a runner"), shared, listing)
     _engine(commands.add_parser("engine", help="run, stop, look at the engine"), shared, listing)
+    _place(commands.add_parser("place", help="where else an engine can run: look, start, stop"), shared, listing)
     _notify(commands.add_parser("notify", help="whom to tell when repair is exhausted"), shared)
     doctor = commands.add_parser("doctor", parents=[listing], help="what is there, what is missing, how to get it")
     doctor.set_defaults(run="status:doctor")
@@ -163,6 +164,25 @@ def _incident(parser: Parser, listing: Parser) -> None:
     show = verbs.add_parser("show", parents=[listing], help="one incident: cause, done, proof")
     show.add_argument("id", metavar="ID", type=_number)
     show.set_defaults(run="incident:show")
+
+
+def _place(parser: Parser, shared: Parser, listing: Parser) -> None:
+    verbs = parser.add_subparsers(metavar="VERB", parser_class=Parser, required=True)
+    add = verbs.add_parser("add", parents=[shared], help="note a place")
+    add.add_argument("name", metavar="NAME")
+    kinds = ("here", "shared", "ssh", "colab", "huggingface")
+    add.add_argument("kind", choices=kinds, metavar="KIND", help="here, shared, ssh, colab or huggingface")
+    add.add_argument("option", nargs="*", metavar="NAME=VALUE", help="the kind's own, as host=build.example.org; never a secret")
+    add.set_defaults(run="place:add")
+    verbs.add_parser("list", parents=[listing], help="all places").set_defaults(run="place:list_")
+    texts = {"check": "is it allowed, reachable, what is missing", "status": "how its engine is", "start": "start an engine there", "stop": "end it"}
+    for verb, text in texts.items():
+        one = verbs.add_parser(verb, parents=[listing], help=text)
+        one.add_argument("name", metavar="NAME")
+        one.set_defaults(run=f"place:{verb}")
+    remove = verbs.add_parser("remove", parents=[shared], help="forget one; what runs there goes on")
+    remove.add_argument("name", metavar="NAME")
+    remove.set_defaults(run="place:remove")
 
 
 def _notify(parser: Parser, shared: Parser) -> None:

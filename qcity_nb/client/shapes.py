@@ -16,6 +16,7 @@ from typing import Any
 
 from ..decide.wording import sentence
 from ..model.fleet import ClaimView, PlaceConfig
+from ..model.place import PlaceReport, PlaceState
 from ..model.service import Exit
 from ..model.wire import AgentView
 from ..model.work import Build
@@ -27,6 +28,7 @@ from .doctor import Finding
 from .fleet import FleetStatus, Round, Spell
 from .jobs import duration, failing_step, waited
 from .link import now
+from .places import Noted
 from .view import EngineView, RunnerView, View
 
 Shape = dict[str, Any]
@@ -277,6 +279,35 @@ def doctor(findings: Iterable[Finding]) -> Shape:
     """`qcity doctor --json`."""
     found = [{"check": item.check, "verdict": item.verdict, "sentence": item.sentence, "todo": item.todo} for item in findings]
     return {"ok": all(item["verdict"] != "bad" for item in found), "findings": found}
+
+
+def places(noted: Iterable[Noted]) -> Shape:
+    """`qcity place list --json`."""
+    return {
+        "places": [
+            {
+                "name": one.config.name,
+                "kind": one.config.kind,
+                "options": dict(one.config.options),
+                "price": float(one.config.price),
+                "budget": None if one.config.budget is None else float(one.config.budget),
+                "start_s": seconds(one.config.start),
+                "state": place_state(one.state) if one.state else None,
+                "heard": moment(one.at),
+            }
+            for one in noted
+        ]
+    }
+
+
+def place(report: PlaceReport) -> Shape:
+    """`qcity place check NAME --json`."""
+    return {**asdict(report), "missing": list(report.missing), "healthy": report.healthy, "ready": report.ready}
+
+
+def place_state(state: PlaceState) -> Shape:
+    """`qcity place status NAME --json`, and what `start` and `stop` print."""
+    return {**asdict(state), "running": state.running.value, "until": moment(state.until)}
 
 
 def _masked(options: Mapping[str, object]) -> Shape:

@@ -41,6 +41,13 @@ KINDS: dict[str, dict[str, Kind]] = {
         "webhook": Kind(label="an HTTP POST, as chat services take it", path="qcity_nb.kinds.notifiers.webhook:KIND"),
         "smtp": Kind(label="a mail", path="qcity_nb.kinds.notifiers.smtp:KIND"),
     },
+    "places": {
+        "here": Kind(label="this machine", path="qcity_nb.kinds.places.here:KIND"),
+        "shared": Kind(label="another machine that shares the store", path="qcity_nb.kinds.places.shared:KIND", needs="a shared store"),
+        "ssh": Kind(label="a host over SSH: installed and started there", path="qcity_nb.kinds.places.ssh:KIND", needs="asyncssh, a key"),
+        "colab": Kind(label="a fresh, paid Colab by Google's CLI", path="qcity_nb.kinds.places.colab:KIND", support=2, needs="google-colab-cli"),
+        "huggingface": Kind(label="a Hugging Face job", path="qcity_nb.kinds.places.huggingface:KIND", support=2, needs="a token"),
+    },
     "sandboxes": {
         "bubblewrap": Kind(label="own uid, namespaces, read-only system", path="qcity_nb.kinds.sandboxes.bubblewrap:KIND", needs="bwrap"),
         "ownuid": Kind(label="own uid and limits, for root without namespaces", path="qcity_nb.kinds.sandboxes.ownuid:KIND"),

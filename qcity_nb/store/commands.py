@@ -5,6 +5,7 @@ Verbs of commands (subject; args):
   runner.labels (name; labels)   runner.discover ("")   runner.plan (""; asked)   runner.delete (id; forge, scope …)
   job.rerun (job id)   job.cancel (job id; reason)   engine.stop ("")   engine.backup ("")   notify.test ("")
   fleet.join (""; lease, term, me, places)   fleet.leave ("")
+  place.start (name; kind)   place.stop (name; kind): written by the client that did it, together with what came of it
 """
 
 from __future__ import annotations

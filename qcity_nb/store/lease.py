@@ -48,6 +48,11 @@ def release(connection: Connection, place: str, generation: int, *, now: datetim
     connection.execute(lease.update().where(mine).values(renewed=now, released=now))
 
 
+def all_of(connection: Connection) -> list[Lease]:
+    """The last leases of all places of the store."""
+    return [Lease(**row) for row in connection.execute(sa.select(lease).order_by(lease.c.place)).mappings()]
+
+
 def current(connection: Connection, place: str) -> Lease | None:
     """The last lease of a place."""
     row = connection.execute(sa.select(lease).where(lease.c.place == place)).mappings().first()

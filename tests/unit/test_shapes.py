@@ -29,6 +29,9 @@ COMMANDS = {
     "engine": ["engine", "status"],
     "fleet": ["fleet", "status"],
     "doctor": ["doctor"],
+    "places": ["place", "list"],
+    "place": ["place", "check", "me"],
+    "place_state": ["place", "status", "other"],
 }
 
 
@@ -58,6 +61,10 @@ def test_the_command_prints_its_shape(name, engine_runs, city, engine, sqlite, c
     scene.put_build(sqlite)
     scene.put_incident(sqlite)
     scene.put_incident(sqlite, "web", state="open")
+    for place in ("me", "here"), ("other", "shared"):
+        cli.main(["--home", str(sqlite.home.root), "place", "add", *place])
+    cli.main(["--home", str(sqlite.home.root), "place", "status", "other"])
+    capsys.readouterr()
     if not engine_runs:
         engine.die()
     cli.main(["--home", str(sqlite.home.root), *COMMANDS[name], "--json"])
@@ -66,7 +73,7 @@ def test_the_command_prints_its_shape(name, engine_runs, city, engine, sqlite, c
     assert "hush" not in json.dumps(document)
 
 
-@pytest.mark.parametrize("name", ["status", "runners", "jobs", "incidents", "engine", "doctor"])
+@pytest.mark.parametrize("name", ["status", "runners", "jobs", "incidents", "engine", "doctor", "places"])
 def test_an_empty_place_has_the_same_shapes(name, sqlite, capsys):
     cli.main(["--home", str(sqlite.home.root), *COMMANDS[name], "--json"])
     check(name, json.loads(capsys.readouterr().out))

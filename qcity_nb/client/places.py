@@ -1,0 +1,231 @@
+"""Places that work can go to, as a person names, looks at, starts and stops them. What was asked for is kept in `places.json` below the home.
+
+Every look and act is a process of its own (`python -m qcity_nb.kinds.places`), asked on its standard input: a start takes minutes.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from .. import errors
+from ..decide import places as rules
+from ..decide import tenure
+from ..decide.health import Level
+from ..decide.redact import redact
+from ..decide.wording import count, did_you_mean, line
+from ..errors import BadInput, HomeError, NotFound, PlaceError, QCityError
+from ..io import secrets
+from ..io.files import write_atomic
+from ..model.fleet import Candidate, FleetConfig, PlaceConfig
+from ..model.place import PlaceAnswer, PlaceAsk, PlaceReport, PlaceState, Running, Sighting
+from ..store import commands, lease
+from .link import Link, now
+from .tables import Html, Shown, clock, mark, table
+from .up import read
+
+SECONDS = {"check": 180.0, "status": 180.0, "stop": 600.0, "start": 3600.0}
+TOKENS = {"huggingface": ("QCITY_HF_TOKEN", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")}
+"""Kinds that need a token, and where people keep it; it is kept as a credential of the kind's name."""
+FAR = ("ssh", "colab", "huggingface")
+LEVELS = {Running.UP: Level.WELL, Running.STARTING: Level.REPAIRING, Running.DOWN: Level.OFF, Running.ABSENT: Level.OFF, Running.UNKNOWN: Level.STALE}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noted:
+    """A place and what was last heard of its engine, at which time."""
+
+    config: PlaceConfig
+    state: PlaceState | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notes:
+    """What `places.json` holds: places that a person added, and what was last heard of any of them."""
+
+    added: dict[str, PlaceConfig] = field(default_factory=dict)
+    heard: dict[str, Noted] = field(default_factory=dict)
+
+
+class Places(Shown):
+    """The places of this home: those that were added here, and those of `[fleet]` in the current folder's `qcity.toml`."""
+
+    def __init__(self, link: Link) -> None:
+        self._link, self._path = link, link.store.home.root / "places.json"
+
+    def add(self, config: PlaceConfig) -> None:
+        """Note a place; one of that name is replaced.
+
+        Raises:
+            BadInput: its name cannot be used, or an option holds a secret.
+        """
+        rules.known_name(config.name)
+        for name, value in config.options.items():
+            if redact(f"{name}={value}") != f"{name}={value}" or redact(value) != value:
+                todo = "Keep it as a credential or in the environment; nothing was stored"
+                raise BadInput(f"the option {name} of the place {config.name} holds a secret", todo)
+        notes = self._notes()
+        self._keep(replace(notes, added={**notes.added, config.name: config}))
+
+    def remove(self, name: str) -> None:
+        """Forget a place that was added. What runs there goes on.
+
+        Raises:
+            NotFound: there is none.
+        """
+        notes = self._notes()
+        if name not in notes.added:
+            raise NotFound(f'no place "{name}" was added here', did_you_mean(name, notes.added, what="place", none="qcity place list shows all"))
+        rest = {key: value for key, value in notes.added.items() if key != name}
+        self._keep(Notes(added=rest, heard={key: value for key, value in notes.heard.items() if key != name}))
+
+    def check(self, name: str) -> PlaceReport:
+        """Look at a place: allowed, reachable, what is missing. Changes nothing there."""
+        answer = self._ask("check", self[name].config)
+        assert answer.report is not None
+        return answer.report
+
+    def status(self, name: str) -> PlaceState:
+        """How its engine is now."""
+        return self._act("status", name)
+
+    def start(self, name: str) -> PlaceState:
+        """Start an engine there, with the package brought along where it is not yet; one that is up stays as it is. Takes seconds to minutes.
+
+        Raises:
+            Refused: policy forbids it; the sentence names the clause.
+            PlaceError: it cannot be reached, or something failed there. It may be asked again.
+        """
+        if self[name].config.kind in FAR:
+            self._link.say(f"{name}: looking, bringing what is not there, starting an engine; the first time takes a minute or two.")
+        return self._act("start", name)
+
+    def stop(self, name: str) -> PlaceState:
+        """End its engine and what that runs; a machine that was taken for it is given back."""
+        return self._act("stop", name)
+
+    def candidates(self) -> list[Candidate]:
+        """The places that could take work over, the best first, after a look at each of them now."""
+        configs = [noted.config for noted in self]
+        refused, ill = rules.failing(self.check(config.name) for config in configs)
+        return tenure.order(tenure.candidates(configs, refused=refused, ill=ill))
+
+    def __getitem__(self, name: str) -> Noted:
+        """One of them. Raises `NotFound`."""
+        known = {noted.config.name: noted for noted in self}
+        if name not in known:
+            raise NotFound(f'there is no place "{name}"', did_you_mean(name, known, what="place", none="qcity place add NAME KIND notes one"))
+        return known[name]
+
+    def __iter__(self) -> Iterator[Noted]:
+        notes = self._notes()
+        for config in {**_of_fleet(), **notes.added}.values():
+            heard = notes.heard.get(config.name)
+            yield heard if heard is not None and heard.config == config else Noted(config=config)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        rows = [f"{noted.config.name}: {noted.config.kind}, {_heard(noted)}" for noted in self]
+        return "\n".join([f"{count(len(rows), 'place')}.", *rows])
+
+    def _html(self) -> str:
+        rows = [
+            (one.config.name, one.config.kind, Html(mark(LEVELS[one.state.running], one.state.running.value)) if one.state else "", _heard(one))
+            for one in self
+        ]
+        return table("", ("place", "kind", "engine", "last heard"), rows, empty="No place but this one is known.")
+
+    def _act(self, verb: str, name: str) -> PlaceState:
+        config, at = self[name].config, now()
+        try:
+            answer = self._ask(verb, config)
+        except QCityError as error:
+            self._record(verb, config, at, status="refused", result={"error": error.what, "todo": error.todo})
+            raise
+        assert answer.state is not None
+        self._record(verb, config, at, status="done", result={"running": answer.state.running.value, "sentence": answer.state.sentence})
+        notes = self._notes()
+        self._keep(replace(notes, heard={**notes.heard, name: Noted(config=config, state=answer.state, at=now())}))
+        return answer.state
+
+    def _ask(self, verb: str, config: PlaceConfig) -> PlaceAnswer:
+        self._provide(config)
+        store = self._link.store
+        url = "" if store.embedded else store.url.render_as_string(hide_password=False)
+        ask = PlaceAsk(verb=verb, config=config, home=str(store.home.root), store=url, sightings=self._sightings())
+        command = [sys.executable, "-m", "qcity_nb.kinds.places"]
+        try:
+            done = subprocess.run(command, input=msgspec.json.encode(ask), capture_output=True, timeout=SECONDS[verb], check=False)
+        except subprocess.TimeoutExpired:
+            raise PlaceError(f"{config.name} has not answered for {SECONDS[verb]:.0f} s", "Try again: what was done there is kept") from None
+        try:
+            answer = msgspec.json.decode(done.stdout, type=PlaceAnswer)
+        except msgspec.DecodeError:
+            said = line(done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]) or f"exit code {done.returncode}"
+            raise PlaceError(f"{config.name} could not be asked to {verb} ({said})", "Try again; qcity doctor says what is missing") from None
+        if answer.error:
+            kind = getattr(errors, answer.error, PlaceError)
+            known = isinstance(kind, type) and issubclass(kind, QCityError) and kind is not errors.PlatformError
+            raise (kind if known else PlaceError)(answer.what, answer.todo)
+        return answer
+
+    def _record(self, verb: str, config: PlaceConfig, at: datetime, *, status: str, result: Mapping[str, object]) -> None:
+        """The audit's row of an act, in one step with its outcome: no engine is asked, so none may find it new."""
+        if verb not in ("start", "stop"):
+            return
+        with self._link.store.write() as connection:
+            id_ = commands.ask(connection, self._link.place, f"place.{verb}", config.name, {"kind": config.kind}, at=at)
+            commands.answer(connection, id_, status=status, result=result, at=now())
+
+    def _sightings(self) -> tuple[Sighting, ...]:
+        at, own = now(), self._link.place
+        with self._link.read() as connection:
+            rows = [row for row in lease.all_of(connection) if row.place != own]
+        return tuple(
+            Sighting(
+                place=row.place,
+                machine=row.holder.rpartition(":")[0],
+                generation=row.generation,
+                age=(at - row.renewed).total_seconds(),
+                released=row.released is not None,
+            )
+            for row in rows
+        )
+
+    def _provide(self, config: PlaceConfig) -> None:
+        """Take over the token that a kind needs, from where people keep it."""
+        home, name = self._link.store.home, config.options.get("token", config.kind)
+        value, source = secrets.find(TOKENS[config.kind]) if config.kind in TOKENS else ("", "")
+        if value and (not secrets.has(home, name) or secrets.load(home, name) != value):
+            secrets.keep(home, name, value)
+            self._link.say(f"The token for {config.name} (fingerprint {secrets.fingerprint(value)}) was taken from {source}.")
+
+    def _notes(self) -> Notes:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=Notes)
+        except FileNotFoundError:
+            return Notes()
+        except (OSError, msgspec.DecodeError) as error:
+            raise HomeError(f"{self._path} cannot be read ({line(str(error))})", "Remove it: only the names of places are in it") from None
+
+    def _keep(self, notes: Notes) -> None:
+        write_atomic(self._path, msgspec.json.format(msgspec.json.encode(notes), indent=1))
+
+
+def _of_fleet() -> Mapping[str, PlaceConfig]:
+    """The places of `[fleet]` in the current folder's `qcity.toml`."""
+    fleet = getattr(read(Path.cwd()), "fleet", None)
+    return {place.name: place for place in fleet.places} if isinstance(fleet, FleetConfig) else {}
+
+
+def _heard(noted: Noted) -> str:
+    return f"{noted.state.sentence} ({clock(noted.at)} UTC)" if noted.state else "nothing was asked yet"

@@ -1,0 +1,148 @@
+"""Which environment this is, what its owner's terms allow there, and which places may take work over. Pure: facts in, rulings out.
+
+Source for Colab's clauses: its FAQ, as quoted by several public repositories; the page itself could not be read here. What nobody has read is
+said to be unknown and not offered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+
+from ..errors import BadInput
+from ..model.fleet import PlaceConfig
+from ..model.place import PlaceReport, Ruling, Tier, Venue
+from .wording import did_you_mean
+
+ELSEWHERE = "Use your own machine, a host over SSH (kind ssh), or a Hugging Face job (kind huggingface)"
+COLAB_HOURS = 24.0
+"""What Colab gives a paid machine at most; a free one gets 12, and neither is promised."""
+VARIABLES = (
+    (Venue.KAGGLE, ("KAGGLE_KERNEL_RUN_TYPE",)),  # before Colab: its image can carry Colab's variables
+    (Venue.COLAB, ("COLAB_RELEASE_TAG", "COLAB_NOTEBOOK_ID")),
+    (Venue.BINDER, ("BINDER_LAUNCH_HOST", "BINDER_REPO_URL", "BINDER_REQUEST")),
+    (Venue.JUPYTERHUB, ("JUPYTERHUB_USER", "JUPYTERHUB_SERVICE_PREFIX")),
+    (Venue.PAPERMILL, ("QCITY_NB_HEADLESS",)),
+    (Venue.CI, ("GITHUB_ACTIONS", "GITLAB_CI", "CI")),
+    (Venue.VSCODE, ("VSCODE_PID",)),
+    (Venue.JUPYTER, ("JPY_SESSION_NAME", "JPY_PARENT_PID")),
+)
+"""The first venue of which a variable is set; each is set by the venue itself, papermill's by whoever runs it for us."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
+OFF = ("", "0", "false", "no")
+
+
+def detect(env: Mapping[str, str], *, paths: AbstractSet[str] = frozenset(), kernel: bool = False) -> Venue:
+    """Which environment a process is in.
+
+    Args:
+        env: its environment.
+        paths: which of the folders in question exist (only `/kaggle/input` is).
+        kernel: whether it is a notebook's kernel, whatever the variables say.
+    """
+    if "/kaggle/input" in paths:
+        return Venue.KAGGLE
+    for venue, names in VARIABLES:
+        if any(env.get(name, "").lower() not in OFF for name in names):
+            return venue
+    return Venue.JUPYTER if kernel else Venue.BARE
+
+
+def policy(venue: Venue, tier: Tier = Tier.UNKNOWN) -> Ruling:
+    """What the terms of a venue allow: an engine with runners that take work from a forge."""
+    if venue is Venue.COLAB:
+        return _colab(tier)
+    if venue is Venue.BINDER:
+        why = "Binder is for demonstrations: a session ends after about ten idle minutes, and is no server"
+        return Ruling(allowed=False, why=why, todo=f"qcity demo runs there. {ELSEWHERE}")
+    if venue is Venue.KAGGLE:
+        why = "what Kaggle's terms say about CI runners was never read here, so they are not offered"
+        return Ruling(allowed=False, why=why, todo=ELSEWHERE)
+    return Ruling()
+
+
+def tier_of(options: Mapping[str, str]) -> Tier:
+    """The tier that a person states in a place's options.
+
+    Raises:
+        BadInput: there is no such tier.
+    """
+    given = options.get("tier", "unknown")
+    if given not in [tier.value for tier in Tier]:
+        raise BadInput(f'"{given}" is no tier', 'Write tier = "paid" or tier = "free"')
+    return Tier(given)
+
+
+def bounded(ruling: Ruling, options: Mapping[str, str], *, default: float) -> float:
+    """For how many hours a place is taken: as asked for, at most what policy allows.
+
+    Raises:
+        BadInput: it is no number of hours, or too many.
+    """
+    given = options.get("hours", "")
+    most = ruling.hours
+    try:
+        hours = float(given) if given else min(default, most or default)
+    except ValueError:
+        raise BadInput(f'"{given}" is no number of hours', "Write hours = 6") from None
+    if not 0 < hours < 1000 or (most is not None and hours > most):
+        raise BadInput(f"hours = {given} cannot be had there", f"Ask for more than 0 and at most {most:g}" if most else "Ask for more than 0")
+    return hours
+
+
+def known_name(name: str) -> None:
+    """See to it that a name can be a file's, a session's and a label's.
+
+    Raises:
+        BadInput: it cannot.
+    """
+    if not _NAME.fullmatch(name):
+        raise BadInput(f'a place cannot be called "{name}"', "Use letters, digits, dots, dashes and underscores, 40 at most")
+
+
+def known_options(config: PlaceConfig, known: Iterable[str]) -> None:
+    """See to it that a place has no option that its kind does not know.
+
+    Raises:
+        BadInput: it has one; the sentence names the nearest right one.
+    """
+    for name in config.options:
+        if name not in known:
+            todo = did_you_mean(name, sorted(known), what="option")
+            raise BadInput(f'places of the kind {config.kind} have no option "{name}" (place {config.name})', todo)
+
+
+def asked(config: PlaceConfig, name: str, what: str) -> str:
+    """An option that a place cannot do without.
+
+    Raises:
+        BadInput: it is not there.
+    """
+    if value := config.options.get(name, "").strip():
+        return value
+    raise BadInput(f"the place {config.name} does not say its {name}", f"{what}, for example: {name} = …")
+
+
+def failing(reports: Iterable[PlaceReport]) -> tuple[dict[str, str], dict[str, str]]:
+    """What `tenure.candidates` takes: the places that policy refuses, and those that are ill now, each with the reason."""
+    refused: dict[str, str] = {}
+    ill: dict[str, str] = {}
+    for report in reports:
+        if not report.allowed:
+            refused[report.place] = report.why
+        elif not report.healthy:
+            ill[report.place] = report.why
+    return refused, ill
+
+
+def _colab(tier: Tier) -> Ruling:
+    if tier is Tier.PAID:
+        why = "paid Colab with a positive balance of compute units: one session, in a visible executing cell, never as a public server"
+        return Ruling(why=why, hours=COLAB_HOURS)
+    unknown = "" if tier is Tier.FREE else ' (nobody said that it is paid: tier = "paid")'
+    why = (
+        "free Colab forbids distributed-computing workers and going around the notebook's page, and a CI runner is both; "
+        f"tunnels, remote shells and public web services are forbidden too{unknown}"
+    )
+    return Ruling(allowed=False, why=why, todo=f"A paid plan with a positive balance lifts this. {ELSEWHERE}")

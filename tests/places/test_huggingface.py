@@ -1,0 +1,181 @@
+"""Places of the kind `huggingface`, against the stand-in of Hugging Face Jobs; the real service was never tried."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from qcity_nb.errors import BadInput, PlatformError
+from qcity_nb.io import secrets
+from qcity_nb.kinds.places import open_place, parcel
+from qcity_nb.kinds.places.huggingface import KIND
+from qcity_nb.model.fleet import PlaceConfig
+from qcity_nb.model.place import Parcel, Running
+from qcity_nb.testing import faults
+from qcity_nb.testing.huggingface import FakeHuggingFace
+from qcity_nb.testing.place_contract import PlaceContract
+
+_spec = importlib.util.spec_from_file_location("places_conftest", Path(__file__).with_name("conftest.py"))
+_conftest = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_conftest)
+
+PARCEL = Parcel(wheel="", version="1.2", tag="1", config="[runner.a]\n", store="postgresql://u:hush@h/d", credentials={"github": "ghp_hush"})
+
+
+@pytest.fixture
+def hub():
+    with FakeHuggingFace() as fake:
+        yield fake
+
+
+@pytest.fixture
+def config(hub, home):
+    secrets.keep(home, "huggingface", hub.token)
+    return PlaceConfig(name="job", kind="huggingface", options={"url": hub.root, "hours": "2"})
+
+
+class TestHuggingFace(PlaceContract):
+    @pytest.fixture(autouse=True)
+    def _given(self, hub, config, home):
+        self._hub, self._config, self._home = hub, config, home
+
+    def good(self):
+        return self._config
+
+    def unreachable(self):
+        self._hub.down()
+        return self._config
+
+    def parcel(self):
+        return PARCEL
+
+    def home(self):
+        return self._home
+
+    def engines(self):
+        return sum(job["status"]["stage"] in ("RUNNING", "SCHEDULING") for job in self._hub.jobs)
+
+
+def test_what_is_asked_for_is_bounded_and_its_secrets_are_apart(hub, config, home):
+    place = open_place(config, home=home)
+    state = place.start(PARCEL)
+    (job,) = hub.jobs
+    assert job["timeoutSeconds"] == 7200
+    assert job["flavor"] == "cpu-basic"
+    assert job["labels"] == {"qcity": "job"}
+    assert job["environment"]["QCITY_PACKAGE"] == "qcity-nb[postgres]==1.2"
+    assert job["environment"]["QCITY_CONFIG"] == "[runner.a]\n"
+    assert hub.secrets[job["id"]] == {"QCITY_STORE": PARCEL.store, "QCITY_CREDENTIALS": json.dumps({"github": "ghp_hush"})}
+    assert "hush" not in json.dumps(job)
+    assert state.running is Running.STARTING
+    assert state.link.endswith(f"/jobs/octo/{job['id']}")
+    hub.set_stage(job["id"], "RUNNING")
+    assert place.status().running is Running.UP
+    hub.set_stage(job["id"], "ERROR", "Job timeout")
+    assert "Job timeout" in place.status().sentence
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_the_command_of_the_job_runs_an_engine(hub, config, home, tmp_path, dependencies, python):
+    """Run here as the platform would run it: in a fresh Python, with the job's environment and secrets and nothing else."""
+    room, there = tmp_path / "room", tmp_path / "there"
+    there.mkdir()
+    subprocess.run([python, "-m", "venv", str(room)], check=True)
+    wheel = parcel.pack(config, home=home).wheel
+    toml = '[runner.sleeper]\nkind = "command"\ncommand = ["/bin/sleep", "600"]\n'
+    asked = replace(config, options={**config.options, "package": wheel})
+    open_place(asked, home=home).start(replace(PARCEL, store="", config=toml))
+    (job,) = hub.jobs
+    path = f"{room / 'bin'}:{os.defpath}"
+    env = {"HOME": str(there), "PATH": path, "PYTHONPATH": str(dependencies), **job["environment"], **hub.secrets[job["id"]]}
+
+    def qcity(*argv):
+        command, place = [str(room / "bin" / "qcity"), *argv], {**env, "QCITY_HOME": str(there / ".qcity" / "home")}
+        return subprocess.run(command, env=place, capture_output=True, text=True, check=False).stdout
+
+    running = subprocess.Popen(job["command"], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=there, start_new_session=True)
+    try:
+        end = time.monotonic() + 120
+        while not _conftest.engines_below(there) or "sleeper" not in qcity("runner", "list"):
+            assert running.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        token = there / ".qcity" / "home" / "secrets" / "github"
+        assert token.read_text() == "ghp_hush"
+        assert token.stat().st_mode & 0o777 == 0o600
+        (engine,) = _conftest.engines_below(there)
+        assert "hush" not in json.dumps(engine.environ())
+        assert running.poll() is None  # the job lasts as long as its engine
+    finally:
+        qcity("engine", "stop", "--runners")
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+
+
+def test_a_job_whose_answer_was_lost_is_found_and_not_asked_for_twice(hub, config, home):
+    hub.fault(faults.lost_reply(), method="POST", path="/api/jobs/octo")
+    with pytest.raises(PlatformError):
+        open_place(config, home=home).start(PARCEL)
+    assert open_place(config, home=home).start(PARCEL).running is Running.STARTING
+    assert len(hub.jobs) == 1
+
+
+def test_a_job_that_ended_is_replaced_by_a_new_one(hub, config, home):
+    place = open_place(config, home=home)
+    place.start(PARCEL)
+    hub.set_stage(hub.jobs[0]["id"], "COMPLETED")
+    assert place.start(PARCEL).running is Running.STARTING
+    assert len(hub.jobs) == 2
+
+
+def test_jobs_of_other_places_are_never_touched(hub, config, home):
+    open_place(replace(config, name="other"), home=home).start(PARCEL)
+    assert open_place(config, home=home).status().running is Running.ABSENT
+    open_place(config, home=home).stop()
+    assert hub.jobs[0]["status"]["stage"] == "SCHEDULING"
+
+
+def test_a_look_says_the_price_and_the_bound(config, home):
+    report = open_place(config, home=home).check()
+    assert "0.000167 USD a minute" in report.why
+    assert report.hours == 2
+
+
+@pytest.mark.parametrize(
+    ("break_it", "words"),
+    [
+        (lambda hub, home: secrets.keep(home, "huggingface", "hf_wrong"), "does not accept the token"),
+        (lambda hub, home: secrets.forget(home, "huggingface"), "there is no token for Hugging Face"),
+        (lambda hub, home: hub.down(), "cannot be reached"),
+        (lambda hub, home: hub.fault(faults.malformed(), times=None), "cannot be read"),
+    ],
+)
+def test_what_keeps_it_from_being_used_is_reported(hub, config, home, break_it, words):
+    break_it(hub, home)
+    report = open_place(config, home=home).check()
+    assert not report.reachable
+    assert words in report.why
+    assert report.todo
+
+
+def test_hardware_that_there_is_not_is_named(config, home):
+    report = open_place(replace(config, options={**config.options, "flavor": "h900"}), home=home).check()
+    assert report.missing
+    assert "cpu-basic" in report.todo
+
+
+@pytest.mark.parametrize("options", [{"hours": "many"}, {"hours": "-1"}, {"url": "http://example.org"}])
+def test_options_that_cannot_work_are_sentences(home, options):
+    with pytest.raises(BadInput) as caught:
+        KIND.open(PlaceConfig(name="job", kind="huggingface", options=options), home=home)
+    assert caught.value.todo
