@@ -133,7 +133,7 @@ class Agents:
             self._supervisor.apply(fact.service, supervise.ailing(row.state, now, title=title, cause=fact.cause, evidence=fact.evidence))
             return
         self._tell(fact, title)
-        if act is Act.KEEP_ALIVE:
+        if act is Act.KEEP_ALIVE and row.state.phase is Phase.STOPPED:
             self._kept_alive.add(fact.service)
             self._supervisor.apply(fact.service, supervise.started(row.state, context.clock.now()))
         elif fact.human or act is Act.HOLD:

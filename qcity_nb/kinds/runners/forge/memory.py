@@ -34,7 +34,9 @@ class AgentMemory(msgspec.Struct, kw_only=True):
     rerun: list[int] = []
     lost: dict[int, str] = {}  # registrations (id and name) that were lost with a job under way
     last_online: float | None = None
-    life: int = 0
+    begun: int = 0  # the last life whose opening has written this
+    life: int = 0  # the last life that became the agent, and when
+    opened: float = 0.0
 
 
 def load(home: Home, name: str) -> AgentMemory:
