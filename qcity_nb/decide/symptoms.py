@@ -84,7 +84,7 @@ def silent(e: Evidence) -> Lines:
 
 def ghost(e: Evidence) -> Lines:
     """Busy for its platform, and nothing works."""
-    busy = e.alive and e.remote is not None and e.remote.busy
+    busy = e.alive and e.remote is not None and e.remote.busy and not e.lost  # a lost job keeps it busy for a while
     quiet = e.connected is False or (e.phantom is not None and e.phantom >= BUSY_SILENCE)
     lines = ("its platform shows it busy", "no worker process lives below it", f"its log has been silent for {span(e.silence)}")
     return lines_if(busy and e.worker is False and quiet and "running" not in open_job(e), *lines)

@@ -272,6 +272,7 @@ def command(root: Path, version: str, argv: list[str], console: Console) -> int:
     elif verb == "remove":
         settings.remove(root, given, console)
     elif verb == "run":
+        script.name = str(settings.load(root).get("agentname", "")) if settings.configured(root) else ""
         code = start_faults(root, console, script)
         if code is not None:
             return code

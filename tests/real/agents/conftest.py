@@ -8,15 +8,18 @@ import http.server
 import json
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 import qcity_nb
 from qcity_nb.client import credentials, runners
+from qcity_nb.client.incidents import tell
+from qcity_nb.decide.failures import BY_CODE
 from qcity_nb.errors import QCityError
 from qcity_nb.io.files import is_locked
 from qcity_nb.model.service import Phase, RestartPolicy, ServiceState
@@ -26,6 +29,7 @@ from qcity_nb.testing.github import FakeGitHub
 from qcity_nb.testing.gitlab import FakeGitLab
 from qcity_nb.testing.real_engine import until
 
+T = TypeVar("T")
 REPO = "octo/hello"
 SPEED = 60
 """How many of the attendant's seconds pass in a real one."""
@@ -108,24 +112,45 @@ class Scene:
                     return row
             return None
 
+        return self.seen(name, over, code, seconds=seconds)
+
+    def seen(self, name: str, what: Callable[[], T | None], words: str, *, seconds: float = PATIENCE) -> T:
+        """Wait for something of a runner; a failure tells its story."""
         try:
-            return until(over, seconds=seconds)
+            return until(what, seconds=seconds)
         except AssertionError:
             log = self.city.home / "services" / name / "log"
-            lines = log.read_text(errors="replace").splitlines()[-25:] if log.exists() else []
-            row = self.city.runners[name].row
-            raise AssertionError(f"{code}: {self.incidents(name)}\n{row.state}\n{row.trouble}\n" + "\n".join(lines)) from None
+            lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-25:] if log.exists() else []
+            row, known = self.city.runners[name].row, [tell(one) for one in self.incidents(name)][-5:]
+            counts = Counter(one.service for one in self.city.incidents.rows(limit=5000))
+            story = "\n".join([f"{words}: not seen", repr(counts), *known, repr(row.state), repr(row.trouble), *lines])
+            raise AssertionError(story) from None
 
     def incident(self, code: str, *states: str, seconds: float = PATIENCE) -> str:
         """The sentence of an incident of the first runner."""
         row = self.told("gh-1", code, *states, seconds=seconds)
         return self.city.incidents[row.id].sentence()
 
-    def up(self, name: str = "gh-1", *, after: int = 0, seconds: float = 60) -> None:
-        until(lambda: self.state(name).phase is Phase.RUNNING and self.state(name).incarnation > after, seconds=seconds)
+    def held(self, name: str, code: str, *states: str, done: str = "", said: str = "", others: tuple[str, ...] = ()) -> Incident:
+        """The incident of a row, over: cause, evidence, acts and proof, all in its sentence; the runner has no other one, but for these rows."""
+        row, found = BY_CODE[code], self.told(name, code, *states)
+        assert row.cause in found.cause, found.cause
+        assert found.evidence, "a cause without evidence is a guess"
+        assert found.proof or found.state == "quarantined", "closed as healthy without a proof"
+        assert done in "; ".join(found.done), found.done
+        assert said in "; ".join(found.evidence), found.evidence
+        sentence = tell(found)
+        for part in (row.cause, found.evidence[0][:40], *found.proof[:1]):
+            assert " ".join(part.split()).rstrip(".") in sentence, sentence
+        codes = {other for other in BY_CODE for one in self.incidents(name) if f"({other})" in one.title + one.cause}
+        assert codes <= {code, *others}, codes
+        return found
 
-    def down(self, name: str, *phases: Phase, seconds: float = 60) -> None:
-        until(lambda: self.state(name).phase in phases, seconds=seconds)
+    def up(self, name: str = "gh-1", *, after: int = 0) -> None:
+        self.seen(name, lambda: self.state(name).phase is Phase.RUNNING and self.state(name).incarnation > after, "running")
+
+    def down(self, name: str, *phases: Phase) -> None:
+        self.seen(name, lambda: self.state(name).phase in phases, repr(phases))
 
     def folder(self, name: str = "gh-1") -> Path:
         """The agent's own."""
