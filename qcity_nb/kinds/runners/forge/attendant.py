@@ -59,7 +59,6 @@ class Attendant:
         self.bell = spool.Doorbell(home.worker_bell(name))
         self.patients: dict[str, Patient] = {}
         self.scopes: dict[tuple[str, str, str, str], Scope] = {}
-        self.offline: dict[int, datetime] = {}
         self.stopping = False
         self._offset, self._looked, self._discovered = 0, 0.0, 0.0
 
@@ -159,10 +158,10 @@ class Attendant:
         view = scope.view if scope is not None else View()
         twins: tuple[int, ...] = ()
         speaks = scope is not None and patient is self._speaker(scope)
-        if speaks:
+        if scope is not None and speaks:
             alive = {one.memory.id for one in self.patients.values() if one.seen.alive and one.memory.id}
             all_memories = {name: one.memory for name, one in self.patients.items() if self._scope(one) is scope}
-            twins = evidence.unused_twins(view, all_memories, alive=alive, owned=self.owned, since=self.offline, now=now)
+            twins = evidence.unused_twins(view, all_memories, alive=alive, owned=self.owned, since=scope.unheard, now=now)
         found = evidence.gather(
             now,
             patient.about,

@@ -175,7 +175,7 @@ class Opening:
             reach=Reach.FINE,
             skew=self.forge.skew(),
             remote=self.remote,
-            absent=self.absent,
+            absent=self.absent and self.memory.id is not None,
             configured=id_ is not None,
             fingerprint_differs=self.copied,
             version=packages.installed(self.root),

@@ -60,6 +60,7 @@ class Scope:
         self._soon = self._last = 0.0
         self._every = poll
         self.view = View()
+        self.unheard: dict[int, datetime] = {}  # since when registrations of ours are offline, by id
         self.watched: dict[int, str] = {}  # runners of ours whose jobs matter, by id, with their names
         self.waits_matter = True  # whether an agent of ours could take a job
         self._thread = threading.Thread(target=self._run, name="qcity-scope", daemon=True)
