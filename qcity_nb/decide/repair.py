@@ -152,6 +152,8 @@ def _why_not(finding: Finding, e: Evidence, memory: Memory) -> str:
         return "somebody else started it: it is watched, never touched"
     if (finding.code, e.life) in memory.asked:
         return "a person was asked"
+    if finding.act not in ENDS and (how := proven(finding.code, e)):
+        return f"it is over already: {how}"
     if memory.open is not None:
         code, act, at = memory.open
         if code == finding.code and code in PATIENT:

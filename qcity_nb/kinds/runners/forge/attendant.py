@@ -159,9 +159,9 @@ class Attendant:
         twins: tuple[int, ...] = ()
         speaks = scope is not None and patient is self._speaker(scope)
         if scope is not None and speaks:
-            alive = {one.memory.id for one in self.patients.values() if one.seen.alive and one.memory.id}
+            mine = {one.memory.id for one in self.patients.values() if one.memory.id}
             all_memories = {name: one.memory for name, one in self.patients.items() if self._scope(one) is scope}
-            twins = evidence.unused_twins(view, all_memories, alive=alive, owned=self.owned, since=scope.unheard, now=now)
+            twins = evidence.unused_twins(view, all_memories, mine=mine, owned=self.owned, since=scope.unheard, now=now)
         found = evidence.gather(
             now,
             patient.about,

@@ -120,16 +120,16 @@ def unmatched(view: View, now: datetime) -> tuple[str, ...]:
 
 
 def unused_twins(
-    view: View, memories: dict[str, AgentMemory], *, alive: set[int], owned: str, since: dict[int, datetime], now: datetime
+    view: View, memories: dict[str, AgentMemory], *, mine: set[int], owned: str, since: dict[int, datetime], now: datetime
 ) -> tuple[int, ...]:
-    """Registrations that we made and nobody uses: with our label, offline and idle for half an hour, of no agent that lives.
+    """Registrations that we made and nobody uses: with our label, offline and idle for half an hour, of no agent that is here.
 
     Args:
-        alive: ids that belong to agents of ours now.
+        mine: the registrations that agents of ours have now, whether they are up or not.
         since: when each was first seen offline; kept by the caller from look to look.
     """
     ours = {id_ for memory in memories.values() for id_ in memory.known}
-    found = [one for one in view.runners if (one.id in ours or owned in one.labels) and one.id not in alive and not one.online and not one.busy]
+    found = [one for one in view.runners if (one.id in ours or owned in one.labels) and one.id not in mine and not one.online and not one.busy]
     for gone in set(since) - {one.id for one in found}:
         del since[gone]
     return tuple(one.id for one in found if tempo.told(now - since.setdefault(one.id, now)) >= UNUSED)

@@ -193,9 +193,9 @@ class Opening:
         memories.save(self.home, self.name, self.memory)
         steps = [one for one in verdicts if isinstance(one, repair.Step)]
         for step in steps:
-            self.advise(step.finding, step.act)
             if step.act is Act.HOLD:
                 raise Hold(step.finding)
+            self.advise(step.finding, step.act)
         return [Finding(code=one.finding.code, cause=one.finding.cause, act=one.act, trust=one.finding.trust) for one in steps]
 
     def advise(self, finding: Finding, act: Act) -> None:
