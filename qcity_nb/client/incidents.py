@@ -33,8 +33,10 @@ COLUMNS = {
 
 
 def tell(row: Row) -> str:
-    """An incident as a colleague's note: what, why, what was done, how it is known."""
+    """An incident as a colleague's note: what, why, the lines that show it, what was done, how it is known."""
     parts = [sentence(row.title), sentence(f"Cause: {row.cause}") if row.cause else ""]
+    shown = "; ".join(text.rstrip(".") for text in row.evidence[:3])
+    parts.append(sentence(f"Evidence: {line(shown, limit=600)}") if shown else "")
     parts.append(sentence("Done: " + "; ".join(text.rstrip(".") for text in row.done)) if row.done else "")
     parts.append(sentence("Proof: " + "; ".join(text.rstrip(".") for text in row.proof)) if row.proof else "")
     if row.state == "quarantined":

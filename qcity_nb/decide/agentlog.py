@@ -127,9 +127,10 @@ def life(found: Iterable[Clue]) -> tuple[Clue, ...]:
 
 
 def worker_code(found: Iterable[Clue]) -> int | None:
-    """The exit code of the last worker that the log speaks of. 100 to 105 are results of jobs, everything else is a crash."""
+    """The exit code of the last job's worker, if the log speaks of it. 100 to 105 are results of jobs, everything else is a crash."""
     code = None
     for one in found:
+        code = None if one.name == "running" else code
         if one.name == "worker_exit" and (digits := re.search(r"Code: (\d+)", one.line)):
             code = int(digits[1])
     return code

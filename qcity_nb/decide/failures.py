@@ -44,13 +44,13 @@ ROWS: tuple[Row, ...] = (
         proof=lambda e: "its platform answers again" if e.reach is Reach.FINE else ""),
     Row("F22", H, Act.HOLD, "token refused", "the token has expired or may not do this",
         see.denied,
-        todo="Give a token with the permission that is named, then qcity runner start",
+        todo="Give a token with the permission that is named in QCITY_{FORGE}_TOKEN, then qcity runner start {name}",
         proof=lambda e: "the API takes the token again" if e.reach is Reach.FINE else ""),
     Row("F7", A, Act.WAIT_CLOCK, "clock is off", "this machine's clock is off, which its platform takes for a deleted registration",
         lambda e: [*see.clock_off(e), *see.gone(e)] if see.skewed(e) and see.gone(e) else (),
         todo="Set the clock (timedatectl set-ntp true); nothing was registered again"),
     Row("F8", A, Act.WAIT_CLOCK, "clock is off", "this machine's clock is off",
-        lambda e: [*see.said(e, "clock"), *see.clock_off(e)],
+        lambda e: see.said(e, "clock") or (see.clock_off(e) if not e.alive or see.offline(e) else ()),
         todo="Set the clock (timedatectl set-ntp true)", proof=lambda e: "the clock agrees with the platform's" if see.well_clocked(e) else ""),
     Row("F30", A, Act.RETRY, "cannot connect", "the network path to its platform is broken",
         lambda e: see.lines_if(e.path, f"the path fails at {e.path}", *see.said(e, "connect_error")),
@@ -59,17 +59,19 @@ ROWS: tuple[Row, ...] = (
     # what a person has to settle
     Row("F31", H, Act.HOLD, "cannot start here", "the machine lacks what the agent needs, or it runs as root without leave",
         lambda e: see.said(e, "sudo", "dependencies"),
-        todo="Install what the line names (bin/installdependencies.sh), or allow root with allow_root = true"),
+        todo="sudo {root}/bin/installdependencies.sh, or for root --allow-root, then qcity runner start {name}"),
     Row("F38", H, Act.HOLD, "shell profile breaks jobs", "a profile script of the user breaks the environment of jobs",
-        lambda e: see.said(e, "gl_prepare"), todo="Rename the file that the line names (often .bash_logout)"),
+        lambda e: see.said(e, "gl_prepare"), proof=see.prepared,
+        todo="mv ~/.bash_logout ~/.bash_logout.off (or the file that the line names); the next job shows whether it helped"),
     Row("F39", A, Act.HOLD, "second agent on one configuration", "another gitlab-runner uses the same configuration",
         lambda e: see.lines_if(e.forge == "gitlab" and e.twin is not None and not e.alive, f"process {e.twin} holds it"),
-        todo="Stop one of the two; this one does not start beside it", proof=lambda e: "the other one is gone" if e.twin is None else ""),
+        todo="kill {twin} (or stop the service it belongs to), then qcity runner start {name}",
+        proof=lambda e: "the other one is gone" if e.twin is None else ""),
     # the registration
     Row("F35", V, Act.REGISTER, "runner token no longer valid", "GitLab does not know the runner's token any more",
         lambda e: see.said(e, "gl_forbidden", "gl_unhealthy"), second=lambda e: see.refusal(e, "verify: forbidden")),
     Row("F5", A, Act.RESESSION, "session taken", "an old session of the same runner still counts as alive",
-        see.session_taken),
+        see.session_taken, todo="qcity runner show {name}: a second copy of it runs somewhere; stop that one, then qcity runner start {name}"),
     Row("F33", V, Act.RENAME, "copied machine", "its folder was copied from another machine, and both use one registration",
         lambda e: see.lines_if(e.fingerprint_differs, "its folder was made on another machine"),
         second=lambda e: e.remote is not None and not e.alive),
@@ -83,7 +85,7 @@ ROWS: tuple[Row, ...] = (
         lambda e: see.lines_if(see.refusal(e, "register: conflict"), "the platform says that the name exists")),
     Row("F21", A, Act.RETRY, "cannot register", "the registration token is too old, or there is nothing at this address that it may see",
         see.unregistered,
-        todo="Check owner/name and what the token may do"),
+        todo="Check owner/name and what the token may do, then qcity runner start {name}"),
     Row("F25", A, Act.RETRY, "cannot be deleted yet", "its platform believes that it is busy",
         lambda e: see.lines_if(see.refusal(e, "delete: busy"), f"the platform refused to delete it {count(max(e.refusals, 1), 'time')}: busy"),
         proof=lambda e: "its platform has let go of it" if e.absent else ""),
@@ -91,7 +93,7 @@ ROWS: tuple[Row, ...] = (
         see.unused,
         proof=lambda e: "" if e.twins_offline else "its platform lists none of them any more"),
     Row("F29", A, Act.KEEP_ALIVE, "about to be forgotten", "its platform deletes runners that it has not seen for 14 days",
-        lambda e: see.lines_if(not e.alive and e.unseen is not None and e.unseen >= see.KEEP_ALIVE, f"it was last online {span(e.unseen)} ago")),
+        lambda e: see.lines_if(not e.alive and see.offline(e) and see.parked(e), f"it was last online {span(e.unseen)} ago")),
     # the version
     Row("F10", A, Act.INSTALL, "version refused", "its platform no longer talks to this version",
         lambda e: see.said(e, "version_deprecated") or see.lines_if(see.ended_with(e, 7), "it ended with code 7")),
@@ -112,7 +114,7 @@ ROWS: tuple[Row, ...] = (
         lambda e: see.lines_if(e.orphans and not e.worker, f"{count(e.orphans, 'process', 'processes')} of the last job still run"),
         proof=lambda e: "" if e.orphans else "none of them lives"),
     Row("F13", A, Act.LIMIT, "starved", "its job took all of the processor, and the listener was not heard any more",
-        see.starved),
+        see.starved, proof=lambda e: "" if see.starved(e) else "the listener is heard beside its job"),
     Row("F41", A, Act.RENEW, "canary failed", "its canary failed twice: a small job of ours that no test of anybody can break",
         lambda e: see.lines_if(e.alive and e.canary_failures >= see.CANARIES, f"{count(e.canary_failures, 'canary', 'canaries')} failed: {e.canary}"),
         todo="Mend what the line names; its canary is tried again by qcity runner start",
@@ -121,14 +123,15 @@ ROWS: tuple[Row, ...] = (
     Row("F34", A, Act.RERUN, "infrastructure, not the test", "the runner was lost under the job; no step of it failed",
         see.lost_job, proof=lambda e: "its platform has queued the job again" if e.job is not None and e.job.attempt > 1 else ""),
     Row("F37", V, Act.RERUN, "job without a runner", "GitLab shows a job as running, and what ran it is gone",
-        lambda e: see.lines_if(e.forge == "gitlab" and see.phantom(e) and not e.alive, "GitLab shows its job as running", "its process is gone"),
+        lambda e: see.lines_if(e.forge == "gitlab" and see.phantom(e) and (e.lost or not e.alive),
+                                "GitLab shows its job as running", "what ran it is gone"),
         second=lambda e: e.worker is not True, dead=True, proof=lambda e: "its job was cancelled and queued again" if not see.phantom(e) else ""),
     Row("F19", A, Act.RESTART, "worker never answered", "its worker did not take the job within 30 seconds",
         lambda e: see.said(e, "worker_hung"), dead=True),
     Row("F18", V, Act.RESTART, "worker gone", "the process that ran its job has ended without a result",
         see.crashed_worker, second=lambda e: e.worker is False and (e.remote is None or e.remote.busy or e.worker_code is not None), dead=True),
     Row("F20", H, Act.HOLD, "job hangs", "its job has stopped working and does not end",
-        see.hung, todo="Cancel it on its platform if it is stuck; policy `cancel_hung = true` lets us"),
+        see.hung, todo="If it is stuck: {cancel}", proof=see.unhung),
     # the listener
     Row("F4", V, Act.RESTART, "goes in circles", "it is sent from broker to broker and never gets a job",
         lambda e: see.lines_if(e.alive and not see.working(e), *see.repeats(e, "broker_migration", 4)),
@@ -147,7 +150,8 @@ ROWS: tuple[Row, ...] = (
         proof=lambda e: "its configuration was read again" if e.alive and not see.said(e, "gl_long_polling") else ""),
     Row("F32", H, Act.HOLD, "no runner has these labels", "a job asks for labels that no runner of the scope has",
         lambda e: see.lines_if(e.unmatched, f"a job waits for: {', '.join(e.unmatched)}"),
-        todo="qcity runner plan shows the difference, qcity runner apply sets the labels"),
+        todo="qcity runner labels {name} {missing}, beside the labels it has; qcity runner plan shows them",
+        proof=lambda e: "" if e.unmatched else "no job waits for labels that no runner has"),
     # it ended, and nothing above says why
     Row("F12", A, Act.RESTART, "killed", "it was killed from outside, most often because memory ran out",
         see.killed),
@@ -164,8 +168,18 @@ def diagnose(evidence: Evidence) -> tuple[Finding, ...]:
     found = []
     for row in ROWS:
         if lines := row.holds(evidence):
-            found.append(Finding(code=row.code, cause=row.cause, act=row.act, trust=row.trust, evidence=tuple(lines), todo=row.todo))
+            found.append(
+                Finding(code=row.code, cause=row.cause, act=row.act, trust=row.trust, evidence=tuple(lines), todo=todo(row.code, evidence))
+            )
     return tuple(found)
+
+
+def todo(code: str, e: Evidence) -> str:
+    """What a person does next about a row, as a command where there is one."""
+    run, number = (e.job.run, e.job.id) if e.job else ("RUN", "JOB")
+    cancel = f"glab ci cancel job {number}" if e.forge == "gitlab" else f"gh run cancel {run} --repo {e.scope}"
+    known = {"name": e.name, "root": e.root, "twin": e.twin, "missing": " ".join(e.unmatched), "cancel": cancel, "FORGE": e.forge.upper()}
+    return BY_CODE[code].todo.format(**known)
 
 
 def proven(code: str, evidence: Evidence) -> str:

@@ -38,6 +38,8 @@ NEXT_RUNG = {
     Act.RERUN: Act.HOLD,
 }
 """What is tried when an act did not prove itself. What is not listed is tried again."""
+RESTING = frozenset({"F25", "F26", "F29", "F34", "F37"})
+"""What is seen to of an agent that is not up: what it left behind on its platform."""
 PATIENT = frozenset({"F23", "F30"})
 """What passes by itself: waiting for it is no failure, however long it takes."""
 
@@ -71,10 +73,18 @@ Verdict = Step | Watched | Proved
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """What is remembered of one agent between two looks. `open` is the repair that has to prove itself, with its act and when it was done."""
+    """What is remembered of one agent between two looks.
+
+    `open` is the repair that has to prove itself, with its act and when it was done; `life` the agent's life in which that was decided.
+    `asked` are the rows that a person was asked about, each with the life that showed it; `climbed` the last act for each row that has not
+    held for ten minutes yet: the next rung begins there.
+    """
 
     suspicions: tuple[Suspicion, ...] = ()
     open: tuple[str, Act, datetime] | None = None
+    life: int = 0
+    asked: tuple[tuple[str, int], ...] = ()
+    climbed: tuple[tuple[str, Act, datetime], ...] = ()
     tries: tuple[tuple[str, Act, datetime], ...] = field(default=())
 
     def registrations(self, now: datetime) -> int:
@@ -86,9 +96,14 @@ def consider(findings: Sequence[Finding], evidence: Evidence, memory: Memory) ->
     """What to do about what was found: at most one step, and for every other finding why it waits."""
     now = evidence.at
     verdicts: list[Verdict] = []
-    if memory.open is not None and (how := proven(memory.open[0], evidence)):
+    if memory.open is not None and (how := _proved(memory, evidence)):
         verdicts.append(Proved(code=memory.open[0], how=how))
-        memory = replace(memory, open=None)
+        held = tuple((code, act, now if code == memory.open[0] else at) for code, act, at in memory.climbed)
+        memory = replace(memory, open=None, climbed=held)
+    for code, _ in memory.asked:
+        if how := proven(code, evidence):
+            verdicts.append(Proved(code=code, how=how))
+            memory = replace(memory, asked=tuple(one for one in memory.asked if one[0] != code))
     memory = replace(memory, suspicions=_seen(findings, memory.suspicions, now), tries=tuple(one for one in memory.tries if now - one[2] < HOUR))
     step: Step | None = None
     for finding in findings:
@@ -96,11 +111,24 @@ def consider(findings: Sequence[Finding], evidence: Evidence, memory: Memory) ->
         if why:
             verdicts.append(Watched(finding=finding, why=why))
             continue
-        step = Step(finding=finding, act=_rung(finding, memory, now))
-        verdicts.append(step)
+        asks = Step(finding=finding, act=_rung(finding, evidence, memory))
+        verdicts.append(asks)
         kept = tuple(one for one in memory.suspicions if one.code != finding.code)
-        memory = replace(memory, suspicions=kept, open=(finding.code, step.act, now), tries=(*memory.tries, (finding.code, step.act, now)))
+        if asks.act is Act.HOLD:  # asking is no repair: it keeps nobody from one
+            others = tuple(one for one in memory.asked if one[0] != finding.code)
+            memory = replace(memory, suspicions=kept, asked=(*others, (finding.code, evidence.life)))
+            continue
+        step, tried = asks, (finding.code, asks.act, now)
+        climbed = (*(one for one in memory.climbed if one[0] != finding.code), tried)
+        memory = replace(memory, suspicions=kept, open=tried, life=evidence.life, climbed=climbed, tries=(*memory.tries, tried))
     return tuple(verdicts), memory
+
+
+def _proved(memory: Memory, evidence: Evidence) -> str:
+    """How it is known that the open repair worked. What is mended by a new life is not proved by the old one, which looked well at times too."""
+    assert memory.open is not None
+    code, act, _ = memory.open
+    return "" if act in ENDS and evidence.life <= memory.life else proven(code, evidence)
 
 
 def _seen(findings: Sequence[Finding], known: Sequence[Suspicion], now: datetime) -> tuple[Suspicion, ...]:
@@ -123,11 +151,16 @@ def _why_not(finding: Finding, e: Evidence, memory: Memory) -> str:
     row, now = BY_CODE[finding.code], e.at
     if e.foreign:
         return "somebody else started it: it is watched, never touched"
+    if (finding.code, e.life) in memory.asked:
+        return "a person was asked"
+    if finding.act not in ENDS and (how := proven(finding.code, e)):
+        return f"it is over already: {how}"
     if memory.open is not None:
         code, act, at = memory.open
         if code == finding.code and code in PATIENT:
             return "it passes by itself"
-        if now - at < PROOF_WITHIN:
+        its_life_is_over = not e.alive and e.life > memory.life
+        if now - at < PROOF_WITHIN and not its_life_is_over and finding.trust is not Trust.HUMAN:
             return f"what was done about {code} ({act.value}) has {span(PROOF_WITHIN - (now - at))} left to prove itself"
     if finding.trust is Trust.HUMAN:
         return ""  # asking disturbs nobody
@@ -139,16 +172,18 @@ def _why_not(finding: Finding, e: Evidence, memory: Memory) -> str:
             return f"seen once; it has to be seen again after {span(REPEAT)}"
         if not row.second(e):
             return "there is no second, independent proof yet"
-    if _rung(finding, memory, now) in REGISTERS and memory.registrations(now) >= REGISTRATIONS_AN_HOUR:
+    if _rung(finding, e, memory) in REGISTERS and memory.registrations(now) >= REGISTRATIONS_AN_HOUR:
         return f"it was registered {REGISTRATIONS_AN_HOUR} times within the hour already"
     return ""
 
 
-def _rung(finding: Finding, memory: Memory, now: datetime) -> Act:
-    """The finding's own act at first; the next rung when the last one for the same row did not help."""
+def _rung(finding: Finding, e: Evidence, memory: Memory) -> Act:
+    """The finding's own act at first; the next rung when the last one for the same row did not help, or not for ten minutes."""
     if finding.trust is Trust.HUMAN:
         return Act.HOLD
     if finding.code in PATIENT:
         return finding.act
-    mine = [act for code, act, at in memory.tries if code == finding.code and now - at < HOUR]
-    return NEXT_RUNG.get(mine[-1], mine[-1]) if mine else finding.act
+    for code, act, at in memory.climbed:
+        if code == finding.code and e.at - at < (FORGET if memory.open is None or memory.open[0] != code else HOUR):
+            return act if act is Act.RESTART and not e.alive else NEXT_RUNG.get(act, act)  # one that ended is started again, that is all
+    return finding.act

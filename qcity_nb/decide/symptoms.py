@@ -25,6 +25,8 @@ KEEP_ALIVE = timedelta(days=7)
 CANARIES = 2
 """So many canaries that failed in a row are the runner's fault, not an accident."""
 WORKER_CODES = range(100, 106)
+IDLE_CPU = 0.01
+"""The share of a core below which a job does nothing."""
 
 
 def listens(e: Evidence) -> str:
@@ -84,8 +86,8 @@ def silent(e: Evidence) -> Lines:
 
 def ghost(e: Evidence) -> Lines:
     """Busy for its platform, and nothing works."""
-    busy = e.alive and e.remote is not None and e.remote.busy
-    quiet = e.connected is False or (e.connected is None and e.silence >= BUSY_SILENCE)
+    busy = e.alive and e.remote is not None and e.remote.busy and not e.lost  # a lost job keeps it busy for a while
+    quiet = e.connected is False or (e.phantom is not None and e.phantom >= BUSY_SILENCE)
     lines = ("its platform shows it busy", "no worker process lives below it", f"its log has been silent for {span(e.silence)}")
     return lines_if(busy and e.worker is False and quiet and "running" not in open_job(e), *lines)
 
@@ -131,15 +133,18 @@ def lost_job(e: Evidence) -> Lines:
     job = e.job
     if job is None or job.status != "completed" or job.conclusion not in ("failure", "cancelled") or job.failed_step or job.attempt > 1:
         return ()
-    lost = (
-        (e.ended is not None and (e.ended.signal is not None or not e.ended.known))
-        or bool(said(e, "lost_communication"))
-        or e.worker_code is not None
-    )
-    crashed = e.worker_code is None or e.worker_code not in WORKER_CODES
-    return lines_if(
-        lost and crashed, f'its platform calls the job "{job.name}" {job.conclusion}, and no step of it failed', "its runner was lost under it"
-    )
+    [told] = said(e, "running") or [""]
+    crashed = (e.worker_code is not None and e.worker_code not in WORKER_CODES) or bool(said(e, "lost_communication"))
+    ended = e.ended is not None and (e.ended.signal is not None or not e.ended.known)
+    under_it = e.lost or ended or (crashed and told.endswith(f"Running job: {job.name}"))
+    return lines_if(under_it, f'its platform calls the job "{job.name}" {job.conclusion}, and no step of it failed', "its runner was lost under it")
+
+
+def lost_under(e: Evidence) -> bool:
+    """Whether it ended with a job under way that it will not answer for: by a signal or unseen, or because of the job's worker."""
+    ended = e.ended is not None and (e.ended.signal is not None or not e.ended.known)
+    crashed = e.worker_code is not None and e.worker_code not in WORKER_CODES
+    return bool(open_job(e)) and (ended or crashed or bool(said(e, "worker_hung")))
 
 
 def disk(e: Evidence) -> Lines:
@@ -152,10 +157,29 @@ def hung(e: Evidence) -> Lines:
     """Its job runs far longer than ever and does nothing."""
     slow = e.alive and e.worker and e.worst is not None and e.running_for is not None and e.running_for > 2 * e.worst
     return lines_if(
-        slow and e.cpu is not None and e.cpu < 0.01,
+        slow and e.cpu is not None and e.cpu < IDLE_CPU,
         f"its job runs for {span(e.running_for)}, never before for more than {span(e.worst)}",
         "and uses no processor",
     )
+
+
+def unhung(e: Evidence) -> str:
+    """That its job does not hang any more: it is over, or it works."""
+    if not working(e):
+        return "its job is over"
+    return "its job works again" if (e.cpu or 0.0) >= IDLE_CPU else ""
+
+
+def prepared(e: Evidence) -> str:
+    """That jobs have an environment again: one came to its end after the one that had none."""
+    names = [clue.name for clue in e.clues]
+    after = names[len(names) - names[::-1].index("gl_prepare") :] if "gl_prepare" in names else names
+    return "a later job ran to its end" if "gl_over" in after else ""
+
+
+def parked(e: Evidence) -> bool:
+    """Whether its platform has not seen it for so long that it will forget it soon."""
+    return e.unseen is not None and e.unseen >= KEEP_ALIVE
 
 
 def refusal(e: Evidence, what: str) -> bool:
@@ -169,9 +193,9 @@ def ended_with(e: Evidence, *codes: int) -> bool:
 
 
 def spent(e: Evidence) -> Lines:
-    """An ended agent that reported no reason, and is not an ephemeral one whose job is done."""
+    """An update that ended the agent as if it were to stay down. The codes 3 and 4 ask for its start: that is no failure."""
     return lines_if(
-        ended_with(e, 0, 3, 4) and said(e, "update_exit", "update_finished"),
+        ended_with(e, 0) and said(e, "update_exit", "update_finished"),
         "it ended for its update, and nothing started it",
         *said(e, "update_finished", "update_exit"),
     )

@@ -138,7 +138,7 @@ class Agents:
             return
         self._tell(fact, title)
         if act is Act.KEEP_ALIVE:
-            if not context.claims.barred(row.spec):
+            if row.state.phase is Phase.STOPPED and not context.claims.barred(row.spec):
                 self._kept_alive.add(fact.service)
                 self._supervisor.apply(fact.service, supervise.started(row.state, context.clock.now()))
         elif fact.human or act is Act.HOLD:

@@ -132,7 +132,11 @@ class Evidence:
     """
 
     at: datetime
+    name: str = ""  # our name for it, and where it is: for the command that a person is told
+    scope: str = ""
+    root: str = ""
     forge: str = "github"
+    life: int = 0  # which start of the agent this tells of
     alive: bool = False
     foreign: bool = False  # started by somebody else: watched, never touched
     ephemeral: bool = False
@@ -151,11 +155,13 @@ class Evidence:
     skew: timedelta | None = None  # our clock minus the platform's
     remote: Remote | None = None
     absent: bool = False
+    phantom: timedelta | None = None  # for how long its platform has shown it busy and nothing below it worked
     waiting: timedelta | None = None  # the longest wait of a queued job that this agent could take
     unmatched: tuple[str, ...] = ()  # labels that a waiting job asks for and no runner has
     running_for: timedelta | None = None
     worst: timedelta | None = None  # the longest that this job's name ever took
     job: RemoteJob | None = None  # what the platform says of the job it had
+    lost: bool = False  # an earlier life of it ended with a job under way, which has not been seen to
     configured: bool = True  # its registration's files are there
     refused: str = ""  # the last call about its registration that failed, and how: "register: not_found", "delete: busy", "verify: forbidden"
     refusals: int = 0  # in a row

@@ -203,7 +203,7 @@ class Forge:
 
     def _read(self, connection: socket.socket, reader: io.BufferedReader) -> Request | None:
         line = reader.readline(65536).decode("latin-1").split()
-        if len(line) != 3:
+        if len(line) != 3 or not line[2].startswith("HTTP/"):
             return None
         headers = http.client.parse_headers(reader)
         if headers.get("Expect", "").lower() == "100-continue":

@@ -140,7 +140,7 @@ class GitLab:
 
     def rerun(self, job: RemoteJob) -> None:
         """Run a job again; one that still counts as running is cancelled first."""
-        if job.status == "running":
+        if job.status == "in_progress":
             self.cancel(job)
         self.caller.send("POST", f"{self._base}/jobs/{job.id}/retry", dict[str, object])
 
@@ -196,7 +196,7 @@ def _job(one: _Job) -> RemoteJob:
         id=one.id,
         run=one.pipeline.id,
         name=one.name,
-        status="completed" if over else ("queued" if waits else one.status),
+        status="completed" if over else "queued" if waits else {"running": "in_progress"}.get(one.status, one.status),
         conclusion=over,
         labels=tuple(one.tag_list),
         runner=(one.runner.description or "") if one.runner else "",

@@ -118,6 +118,8 @@ class JobRun(threading.Thread):
             worker.stdin.flush()
         if self._why:
             self.cancel(self._why)
+        if fault == "starved":
+            say.write("JobDispatcher", "The self-hosted runner lost communication with the server.", level="WARN")
         said = worker.stdout.read()
         code = worker.wait()
         if self._why:

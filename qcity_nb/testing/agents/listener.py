@@ -96,6 +96,8 @@ class Listener:
         elif kind == "deprecated":
             self.console.write("Runner", "Deleting Runner Session...")
             self.console.error(f"An error occurred: {what}")
+        elif kind == "forget":
+            settings.forget(self.root, self.console)
         elif kind == "gone":
             return self._gone()
         elif kind == "end":
@@ -186,7 +188,8 @@ class Listener:
             return None
         text = "Auto update task finished at backend, an runner update is ready to apply exit the current runner instance."
         self.console.write("Runner", text)
-        return self._leave(RUN_ONCE_UPDATING if self.run_once else UPDATING)
+        fault = self.script.take("updated", "exit")
+        return self._leave(int(fault["code"]) if fault else RUN_ONCE_UPDATING if self.run_once else UPDATING)
 
     def _gone(self) -> int:
         """The platform does not know the runner any more: its files go too."""
@@ -264,10 +267,12 @@ def command(root: Path, version: str, argv: list[str], console: Console) -> int:
         console.line(version)
         return SUCCESS
     if verb == "configure":
-        settings.configure(root, given, console, version=version, refused=script.take("configure", "not_found") is not None)
+        fault = script.take("configure", "not_found", "already_configured") or {}
+        settings.configure(root, given, console, version=version, fault=str(fault.get("fault")))
     elif verb == "remove":
         settings.remove(root, given, console)
     elif verb == "run":
+        script.name = str(settings.load(root).get("agentname", "")) if settings.configured(root) else ""
         code = start_faults(root, console, script)
         if code is not None:
             return code

@@ -272,6 +272,9 @@ class Messages(threading.Thread):
             self.fall_silent(close=fault.get("socket") == "close")
         elif name == "exit":
             code = int(fault.get("code", 1))
+            if fault.get("forgets"):
+                self.close_session()
+                self._tell(("forget", None))
             if code < 0:
                 os.kill(os.getpid(), signal.Signals(-code))
             self._tell(("end", code))

@@ -25,13 +25,14 @@ SCALE = "SCRIPTED_AGENT_SCALE"
 """How long a second of the agent's own intervals is, in seconds: 0.001 makes half an hour 1.8 s. It goes before the script's `scale`; else 1."""
 FAULTS = {
     "silent": "poll",  # stops polling and logging, lives on; "socket": "close" hangs up (left out: the connection stays)
-    "exit": "poll",  # ends with "code"; below zero: by that signal
+    "exit": "poll",  # ends with "code"; below zero: by that signal; "forgets": an ephemeral one that hangs up and removes its own half first
     "ignore_int": "signal",  # SIGINT, SIGQUIT and SIGTERM do nothing
     "ignore_term": "signal",  # SIGTERM does nothing
     "sudo": "start",  # what run.sh says to root; ends with 1
     "libicu": "start",  # what .NET says without libicu; ends by SIGABRT
     "work_folder": "start",  # the work folder cannot be made; ends with 1
     "not_found": "configure",  # the registration is answered by NotFound
+    "already_configured": "configure",  # says that an earlier registration's files are there; ends with 1
     "session_conflict": "session",  # as if another session were alive: 8 tries, then 5
     "registration_deleted": "session",  # says so; ends with 1
     "no_longer_exists": "session",  # says so; ends with 1
@@ -47,6 +48,7 @@ FAULTS = {
     "crash_worker": "job",  # the worker ends with "code" (134); "completes": false: nothing is told to the platform
     "worker_hung": "job",  # the worker does not take its job within 30 seconds and is killed
     "disk_full": "job",  # the worker finds no space left for its log; "at": "start": the listener does, and ends with 2
+    "starved": "job",  # the job runs, and the log says that the listener was not heard beside it
     "leave_orphans": "job",  # the job leaves a process of another session that nobody finds by its environment, for "seconds" (60)
     # of gitlab-runner
     "forbidden": "poll",  # as if the platform had answered 403
@@ -54,7 +56,7 @@ FAULTS = {
     "prepare_environment": "job",  # the job fails before it begins, by a profile script
     "unhealthy": "start",  # the first question of a single run fails
 }
-"""Every fault and its own occasion. Occasions: start, configure, session, poll, job, after_job, update, signal."""
+"""Every fault and its own occasion. Occasions: start, configure, session, poll, job, after_job, update, updated (before it ends for that), signal."""
 
 
 class Script:

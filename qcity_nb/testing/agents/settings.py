@@ -87,14 +87,14 @@ def forget(root: Path, console: Console) -> None:
             console.line(f"Does not exist. Skipping Removing {name}")
 
 
-def configure(root: Path, given: dict[str, str], console: Console, *, version: str, refused: bool) -> None:
+def configure(root: Path, given: dict[str, str], console: Console, *, version: str, fault: str) -> None:
     """Register with a token, unattended.
 
     Raises:
         Terminated: it could not be done.
     """
     console.banner()
-    if configured(root):
+    if configured(root) or fault == "already_configured":
         raise Terminated(TAKEN)
     console.section("Authentication")
     url = given.get("url", "").rstrip("/")
@@ -104,7 +104,8 @@ def configure(root: Path, given: dict[str, str], console: Console, *, version: s
     if not 1 <= len(urlsplit(url).path.strip("/").split("/")) <= 2 or not urlsplit(url).path.strip("/"):
         raise Terminated(f"'{url}' should point to an org or repository.")
     name, labels = given.get("name") or os.uname().nodename, [one.strip() for one in given.get("labels", "").split(",") if one.strip()]
-    sent: dict[str, Any] = {"token": "" if refused else given["token"], "name": name, "labels": labels, "os": "linux", "version": version}
+    token = "" if fault == "not_found" else given["token"]
+    sent: dict[str, Any] = {"token": token, "name": name, "labels": labels, "os": "linux", "version": version}
     sent |= {"ephemeral": "ephemeral" in given, "replace": "replace" in given, "no_default_labels": "no-default-labels" in given}
     status, reply = _post(url, sent, console, api=_api(url))
     console.success("Connected to GitHub")

@@ -8,7 +8,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -98,7 +98,10 @@ def delete(case: Case, forge: Forge) -> Result:
 
 def retry(case: Case, forge: Forge) -> Result:
     """Try the deletion that was refused again."""
-    return leave(case, forge) if case.memory.id is not None and not case.seen.alive else Result(text="it is tried again later")
+    if case.memory.id is None or case.seen.alive:
+        return Result(text="it is tried again later")
+    result = leave(case, forge)
+    return result if result.refused else replace(result, proof="its platform has let go of it")
 
 
 def rerun(case: Case, forge: Forge) -> Result:

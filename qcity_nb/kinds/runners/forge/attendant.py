@@ -24,7 +24,7 @@ from ....decide import symptoms as see
 from ....decide.failures import BY_CODE, diagnose
 from ....errors import NotFound, PlatformError, QCityError, Refused
 from ....io import fence, secrets, spool
-from ....model.agent import OWNED, Act, Evidence, Remote
+from ....model.agent import OWNED, Act, Evidence, Reach, Remote
 from ....model.home import Home
 from ....model.service import Phase
 from ....model.wire import Advice, AgentCard, AgentView, Did, Do, Fact, Order, Proven, Stranger, Watch, Well
@@ -60,7 +60,6 @@ class Attendant:
         self.bell = spool.Doorbell(home.worker_bell(name))
         self.patients: dict[str, Patient] = {}
         self.scopes: dict[tuple[str, str, str, str], Scope] = {}
-        self.offline: dict[int, datetime] = {}
         self.stopping = False
         self._offset, self._looked, self._discovered = 0, 0.0, 0.0
 
@@ -154,7 +153,7 @@ class Attendant:
             if not mine:
                 self.scopes.pop(key).close()
                 continue
-            working = {one.memory.id: one.memory.name for one in mine if one.memory.id and (one.seen.worker or one.busy)}
+            working = {one.memory.id: one.memory.name for one in mine if one.memory.id and (one.seen.worker or one.busy or one.crashed)}
             scope.watched = working | {id_: name for one in mine for id_, name in one.memory.lost.items()}
 
     def _look(self, patient: Patient, now: datetime) -> None:
@@ -163,20 +162,21 @@ class Attendant:
         local = patient.look(now)
         view = scope.view if scope is not None else View()
         twins: tuple[int, ...] = ()
-        if not patient.foreign:
-            alive = {one.memory.id for one in self.patients.values() if one.seen.alive and one.memory.id}
+        speaks = scope is not None and patient is self._speaker(scope)
+        if scope is not None and speaks:
+            mine = {one.memory.id for one in self.patients.values() if one.memory.id}
             all_memories = {name: one.memory for name, one in self.patients.items() if self._scope(one) is scope}
-            twins = evidence.unused_twins(view, all_memories, alive=alive, owned=self.owned, since=self.offline, now=now)
+            twins = evidence.unused_twins(view, all_memories, mine=mine, owned=self.owned, since=scope.unheard, now=now)
         found = evidence.gather(
             now,
-            patient.options.forge,
+            patient.about,
             local,
             view,
             patient.memory,
             labels=(*card.labels, self.owned) if not patient.foreign else (),
-            foreign=patient.foreign,
             twins=twins,
         )
+        found = found if speaks else replace(found, unmatched=())
         patient.last = found
         if found.remote is not None and found.remote.online:
             patient.memory.last_online = now.timestamp()
@@ -188,6 +188,11 @@ class Attendant:
             self._verify(patient, found, scope)
             self._judge(patient, found)
         self._tell(patient, found, now)
+
+    def _speaker(self, scope: Scope) -> Patient | None:
+        """Which agent of a scope is told of what concerns all of them: the first that lives, else the first."""
+        ours = sorted((one.card.phase != Phase.RUNNING.value, name) for name, one in self.patients.items() if not one.foreign)
+        return next((self.patients[name] for _, name in ours if self._scope(self.patients[name]) is scope), None)
 
     def _learn(self, patient: Patient, found: Evidence) -> None:
         """Remember how long jobs take, so that one that hangs can be told."""
@@ -206,8 +211,9 @@ class Attendant:
     def _verify(self, patient: Patient, found: Evidence, scope: Scope | None) -> None:
         """A runner whose own token is refused: its platform is asked whether it is still good."""
         refused = any(clue.name in ("gl_forbidden", "gl_unhealthy") for clue in found.clues)
-        if not refused or patient.refused or scope is None or patient.foreign:
+        if not refused or patient.refused or scope is None or patient.foreign or time.monotonic() - patient.verified < POLL:
             return
+        patient.verified = time.monotonic()
         token = gitlab.token_of(patient.root)
 
         def ask(forge: Forge) -> None:
@@ -216,15 +222,18 @@ class Attendant:
         scope.ask(ask)
 
     def _see_up(self, patient: Patient, found: Evidence, scope: Scope | None) -> None:
-        """Whether a starting agent is up: it says that it listens, and its platform agrees if it can be asked."""
+        """Whether a starting agent is up: it says that it listens, and its platform, asked after that, agrees if it can be asked."""
         up = found.alive and any(clue.name in SEEN_UP for clue in found.clues)
         if not up or patient.well >= patient.card.incarnation:
             return
         patient.memory = memories.load(self.home, patient.card.name)  # the opening has written it since
-        blind = scope is None or scope.view.reach not in (scope.view.reach.FINE, scope.view.reach.UNKNOWN)
-        remote = scope.view.of(patient.memory.id, patient.memory.name) if scope is not None else None
-        if not blind and (remote is None or not remote.online):
-            assert scope is not None
+        if patient.memory.life != patient.card.incarnation:
+            return  # its opening is not over: what looks like the agent is left of an earlier life
+        view = scope.view if scope is not None else View()
+        blind = scope is None or view.reach not in (Reach.FINE, Reach.UNKNOWN)
+        remote = view.of(patient.memory.id, patient.memory.name)
+        asked = view.checked is not None and view.checked.timestamp() >= patient.memory.opened
+        if scope is not None and not blind and (not asked or remote is None or not remote.online):
             scope.look_soon()
             return
         patient.well = patient.card.incarnation
@@ -242,7 +251,8 @@ class Attendant:
     def _judge(self, patient: Patient, found: Evidence) -> None:
         """Classify, and say what is to be done and what was proved."""
         before = patient.memory.repair
-        verdicts, patient.memory.repair = repair.consider(diagnose(found), found, before)
+        findings = [one for one in diagnose(found) if found.alive or patient.foreign or one.code in repair.RESTING]
+        verdicts, patient.memory.repair = repair.consider(findings, found, before)
         for verdict in verdicts:
             if isinstance(verdict, repair.Proved):
                 self.say(Proven(service=patient.card.name, code=verdict.code, how=verdict.how))
@@ -272,7 +282,9 @@ class Attendant:
         scope = self._scope(patient)
         view = scope.view if scope is not None else View()
         known = view.of(patient.memory.id, patient.memory.name)
-        note = "" if view.reach in (view.reach.FINE, view.reach.UNKNOWN) else f"its platform {view.reach.value} ({view.text})"
+        note = "" if view.reach in (Reach.FINE, Reach.UNKNOWN) else f"its platform {view.reach.value} ({view.text})"
+        if not note and see.skewed(found):
+            note = f"{see.clock_off(found)[0]}: timedatectl set-ntp true"
         busy = bool(found.worker) or (found.remote is not None and found.remote.busy)
         told = AgentView(
             service=patient.card.name,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from ....decide import agentlog
 from ....model.agent import Clue, Evidence, Reach, Remote, RemoteJob
-from ....model.service import Exit
 from . import tempo
 from .look import Seen
 from .memory import AgentMemory, longest
@@ -28,14 +28,26 @@ class Local:
     free: tuple[int | None, float | None, float | None] = (None, None, None)
     not_ours: tuple[str, ...] = ()
     cpu: float | None = None
-    ended: Exit | None = None
+    phantom: timedelta | None = None
     version: str = ""
     refused: str = ""
     refusals: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """Whose evidence it is. `life` is the start of it that is looked at."""
+
+    name: str
+    forge: str
+    scope: str
+    root: str
+    life: int
+    foreign: bool
+
+
 def gather(
-    now: datetime, forge: str, local: Local, view: View, memory: AgentMemory, *, labels: Iterable[str], foreign: bool, twins: tuple[int, ...] = ()
+    now: datetime, about: About, local: Local, view: View, memory: AgentMemory, *, labels: Iterable[str], twins: tuple[int, ...] = ()
 ) -> Evidence:
     """The evidence for one agent."""
     fresh = view.checked is not None and now - view.checked < FRESH and view.reach is Reach.FINE
@@ -44,14 +56,18 @@ def gather(
     job = _job([*(view.jobs.get(remote.id, ()) if remote else ()), *(one for id_ in memory.lost for one in view.jobs.get(id_, ()))])
     return Evidence(
         at=tempo.now(),
-        forge=forge,
+        name=about.name,
+        scope=about.scope,
+        root=about.root,
+        forge=about.forge,
+        life=about.life,
         alive=local.seen.alive,
-        foreign=foreign,
-        ended=local.ended,
+        foreign=about.foreign,
         worker=local.seen.worker,
+        worker_code=agentlog.worker_code(local.clues),
         cpu=local.cpu,
         silence=tempo.told(local.silence),
-        clues=local.clues,
+        clues=counted(local.clues),
         connected=local.seen.connected,
         reach=view.reach,
         reach_text=view.text,
@@ -59,12 +75,14 @@ def gather(
         path=view.path,
         skew=view.skew,
         remote=remote,
+        phantom=tempo.told(local.phantom) if local.phantom is not None else None,
         absent=fresh and remote is None and memory.id is not None,
         waiting=waiting(view.queued, takes, now) if fresh else None,
         unmatched=unmatched(view, now) if fresh and takes else (),
         running_for=tempo.told(now - job.started) if job is not None and job.started is not None and job.status == "in_progress" else None,
         worst=longest(memory, job.name) if job is not None else None,
         job=job if job is None or job.id not in memory.rerun else None,
+        lost=bool(memory.lost) and job is not None and job.runner in memory.lost.values(),
         refused=local.refused,
         refusals=local.refusals,
         version=local.version,
@@ -78,6 +96,11 @@ def gather(
         canary_failures=memory.canary_failures,
         canary=memory.canary,
     )
+
+
+def counted(clues: Iterable[Clue]) -> tuple[Clue, ...]:
+    """Clues with their moments as time counts here."""
+    return tuple(clue if clue.at is None else replace(clue, at=tempo.at(clue.at)) for clue in clues)
 
 
 def waiting(queued: Iterable[RemoteJob], takes: set[str], now: datetime) -> timedelta | None:
@@ -99,16 +122,16 @@ def unmatched(view: View, now: datetime) -> tuple[str, ...]:
 
 
 def unused_twins(
-    view: View, memories: dict[str, AgentMemory], *, alive: set[int], owned: str, since: dict[int, datetime], now: datetime
+    view: View, memories: dict[str, AgentMemory], *, mine: set[int], owned: str, since: dict[int, datetime], now: datetime
 ) -> tuple[int, ...]:
-    """Registrations that we made and nobody uses: with our label, offline and idle for half an hour, of no agent that lives.
+    """Registrations that we made and nobody uses: with our label, offline and idle for half an hour, of no agent that is here.
 
     Args:
-        alive: ids that belong to agents of ours now.
+        mine: the registrations that agents of ours have now, whether they are up or not.
         since: when each was first seen offline; kept by the caller from look to look.
     """
     ours = {id_ for memory in memories.values() for id_ in memory.known}
-    found = [one for one in view.runners if (one.id in ours or owned in one.labels) and one.id not in alive and not one.online and not one.busy]
+    found = [one for one in view.runners if (one.id in ours or owned in one.labels) and one.id not in mine and not one.online and not one.busy]
     for gone in set(since) - {one.id for one in found}:
         del since[gone]
     return tuple(one.id for one in found if tempo.told(now - since.setdefault(one.id, now)) >= UNUSED)
@@ -122,4 +145,4 @@ def _job(jobs: Iterable[RemoteJob]) -> RemoteJob | None:
 def _unseen(memory: AgentMemory, remote: Remote | None, now: datetime) -> timedelta | None:
     if remote is not None and remote.online:
         return None
-    return None if memory.last_online is None else timedelta(seconds=max(0.0, now.timestamp() - memory.last_online))
+    return None if memory.last_online is None else tempo.told(timedelta(seconds=max(0.0, now.timestamp() - memory.last_online)))

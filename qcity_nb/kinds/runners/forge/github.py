@@ -24,11 +24,12 @@ from ....model.home import Home
 from ....model.service import Exit, ServiceSpec
 from ....ports import Launch, Registration
 from . import options as told
+from . import tempo
 from .options import Options, clean
 
 SIGINT = 2
 """How the listener is asked to stop, as the shipped service does it."""
-GRACE = timedelta(seconds=30)
+GRACE = timedelta(seconds=tempo.real(timedelta(seconds=30)))
 CONFIGURE_SECONDS = 120
 REGISTRATION = (".runner", ".credentials", ".credentials_rsaparams", ".runner_migrated", ".credentials_migrated")
 HOOKS = {"ACTIONS_RUNNER_HOOK_JOB_STARTED": "started.sh", "ACTIONS_RUNNER_HOOK_JOB_COMPLETED": "completed.sh"}
@@ -64,6 +65,7 @@ class Program:
         if ended.returncode == 0:
             return
         said = redact(f"{ended.stdout}\n{ended.stderr}".strip(), known=[given.secret])
+        sys.stdout.write(f"{said}\n")
         clues = {clue.name for clue in agentlog.clues(said.splitlines())}
         taken = "exists with the same name" in said or "already exists" in said
         kind = "not_found" if "register_not_found" in clues else "conflict" if taken else "invalid"

@@ -20,12 +20,13 @@ from ....model.home import Home
 from ....model.service import Exit, ServiceSpec
 from ....ports import Launch, Registration
 from . import options as told
+from . import tempo
 from .github import opening
 from .options import Options
 
 SIGQUIT = 3
 """How gitlab-runner is asked to finish its job and stop."""
-GRACE = timedelta(seconds=30)
+GRACE = timedelta(seconds=tempo.real(timedelta(seconds=30)))
 _ID = re.compile(r"^\s*id = (\d+)$", re.MULTILINE)
 _TOKEN = re.compile(r'^\s*token = "([^"]+)"$', re.MULTILINE)
 

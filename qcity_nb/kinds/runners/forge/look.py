@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,9 +15,13 @@ import psutil
 from ....decide import agentlog
 from ....io.files import tail
 from ....model.agent import Clue
+from ....model.home import Home
+from ....model.service import Exit
 
 MARKER = "qcity: life "
 """Our opener's first line in the service's log: what follows belongs to this life."""
+OURS = "qcity: "
+"""What our opener says begins so: it speaks of the agent, and is no word of its own."""
 LOOKED_AT = 300
 """How many entries of a work folder are looked at for files of another user."""
 DIAG_LINES = 400
@@ -54,7 +59,7 @@ def processes(pid: int | None, *, keeper: int | None = None) -> Seen:
     gitlab = "gitlab-runner" in _words(main)
     workers = [child for child in below if gitlab or "Runner.Worker" in words[child.pid]]
     seen.worker = bool(workers)
-    for child in workers:
+    for child in below if workers else ():  # the job's processes too: what they used counts before they end
         with contextlib.suppress(psutil.Error):
             times = child.cpu_times()
             seen.cpu_seconds += times.user + times.system + times.children_user + times.children_system
@@ -93,18 +98,30 @@ def log_of(folder: Path, root: Path, *, now: datetime, life: int | None = None) 
     starts = [index for index, line in enumerate(lines) if line.startswith(MARKER) and (life is None or line == f"{MARKER}{life}")]
     if life is not None and not starts:
         return (), timedelta(0)  # it has not begun to speak
-    lines = lines[starts[-1] + 1 :] if starts else lines
+    lines = [one for one in (lines[starts[-1] + 1 :] if starts else lines) if not one.startswith(OURS)]
     grown = [_grown(folder / "log")]
     newest = max(_diags(root), key=_grown, default=None)
     clues = agentlog.clues(lines)
+    begun = next((clue.at for clue in clues if clue.at is not None), None)
     if newest is not None:
         grown.append(_grown(newest))
-        begun = next((clue.at for clue in clues if clue.at is not None), None)
-        told = agentlog.clues(tail(newest, lines=DIAG_LINES, limit=512 << 10))
-        more = [clue for clue in told if clue not in clues and (begun is None or clue.at is None or clue.at >= begun)]
-        known = {(clue.name, clue.at) for clue in clues}
-        clues = _merged(clues, [clue for clue in more if (clue.name, clue.at) not in known])
+    if newest is not None and (begun is not None or not starts):  # what stands there before this life spoke is an earlier life's
+        told = [one for one in agentlog.clues(tail(newest, lines=DIAG_LINES, limit=512 << 10)) if begun is None or one.at is None or one.at >= begun]
+        clues = _merged(told, clues)
     return clues, max(timedelta(0), now - datetime.fromtimestamp(max(grown), timezone.utc)) if max(grown) else timedelta(0)
+
+
+def ended(home: Home, name: str, incarnation: int) -> Exit | None:
+    """How the last life ended, as the keeper wrote it down; unknown when nobody did."""
+    if incarnation < 1:
+        return None
+    try:
+        record = json.loads((home.service(name) / "exit.json").read_text())
+    except (OSError, ValueError):
+        return Exit()
+    if record.get("incarnation") != incarnation:
+        return Exit()
+    return Exit(code=record.get("code"), signal=record.get("signal"), leftovers=int(record.get("leftovers", 0)))
 
 
 def disk(root: Path) -> tuple[int | None, float | None, float | None]:
@@ -133,13 +150,18 @@ def not_ours(work: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _merged(first: Iterable[Clue], second: Iterable[Clue]) -> tuple[Clue, ...]:
-    """Both in the order of their times; a clue without one stays behind its predecessor."""
+def _merged(told: Iterable[Clue], console: Iterable[Clue]) -> tuple[Clue, ...]:
+    """Both logs in one. The agent's own has nearly all of the console in the right order; what it has not comes by its time."""
+    plain = {(clue.name, clue.at): clue for clue in console}
+    there = {(clue.name, clue.at) for clue in told}
+    names = {name for name, _ in there}
+    alone = [clue for clue in console if (clue.name, clue.at) not in there and (clue.at is not None or clue.name not in names)]
     stamped: list[tuple[datetime, int, Clue]] = []
-    last = datetime.min.replace(tzinfo=timezone.utc)
-    for number, clue in enumerate([*first, *second]):
-        last = clue.at or last
-        stamped.append((last, number, clue))
+    for clues in (told, alone):
+        last = datetime.min.replace(tzinfo=timezone.utc)
+        for clue in clues:
+            last = clue.at or last
+            stamped.append((last, len(stamped), plain.get((clue.name, clue.at), clue)))
     return tuple(clue for _, _, clue in sorted(stamped, key=lambda one: one[:2]))
 
 

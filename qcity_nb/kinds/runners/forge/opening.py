@@ -6,7 +6,6 @@ While a platform cannot be reached it waits here; that is said, and costs no res
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -16,19 +15,19 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from ....decide import repair
+from ....decide import agentlog, repair
 from ....decide import symptoms as see
 from ....decide.failures import BY_CODE, diagnose
+from ....decide.failures import todo as next_step
 from ....decide.wording import span
 from ....errors import PlatformError, QCityError
 from ....io import secrets, spool
 from ....model.agent import OWNED, Act, Evidence, Finding, Package, Reach, Remote, Wanted
 from ....model.home import Home
-from ....model.service import Exit
 from ....model.wire import Advice, Did, Fact, Mend, Order, Trouble
 from ....ports import Forge, Registration
 from ... import forges
-from . import acts, canary, hook, look, packages, tempo
+from . import acts, canary, evidence, hook, look, packages, tempo
 from . import memory as memories
 from .options import Options, clean
 
@@ -39,6 +38,7 @@ HOLD = 75
 WAITS = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0)
 """Seconds between two tries to reach a platform; the last one from then on."""
 SESSION_WAIT = timedelta(minutes=4)
+OUR_DOING = frozenset({"F11", "F12", "F40"})
 PASSING = frozenset({"unreachable", "limited", "server", "garbled"})
 
 
@@ -92,7 +92,7 @@ class Opening:
         self.owned = f"{OWNED}-{place[:8]}"
         self.forge: Forge
         self.remote: Remote | None = None
-        self.absent = False
+        self.absent = self.copied = False
         self.troubled = ""
 
     def run(self) -> tuple[list[str], dict[str, str], Path]:
@@ -103,8 +103,8 @@ class Opening:
         """
         token = self._token()
         self.forge = forges.connect(self._wanted(), token)
-        findings = self._examine()
-        wanted = self._mend(findings)
+        mends = self._told_to_mend()
+        wanted = self._mend(mends, self._examine(mends))
         self._keep_the_clock(forced=Act.WAIT_CLOCK in wanted)
         self._install(fresh=bool(wanted & {Act.INSTALL, Act.RENEW}))
         if Act.RENEW in wanted or self.memory.canary_failures >= see.CANARIES:
@@ -114,7 +114,7 @@ class Opening:
         given = self._register(anew=bool(wanted & {Act.REGISTER, Act.RENAME}), renamed=Act.RENAME in wanted)
         self._resume()
         argv, more = self.program.command(self.root, self.options, given)
-        self.memory.fingerprint, self.memory.life = memories.machine(), self.incarnation
+        self.memory.fingerprint, self.memory.life, self.memory.opened = memories.machine(), self.incarnation, time.time()
         memories.save(self.home, self.name, self.memory)
         self.tell(Trouble(about="platform", text=""))
         return argv, {**clean(os.environ), **more}, self.root
@@ -143,32 +143,45 @@ class Opening:
 
     def _finding(self, code: str, line: str, todo: str = "") -> Finding:
         row = BY_CODE[code]
-        return Finding(code=code, cause=row.cause, act=Act.HOLD, trust=row.trust, evidence=(line,), todo=todo or row.todo)
+        known = Evidence(at=tempo.now(), name=self.name, scope=self.options.scope, root=str(self.root), forge=self.program.forge)
+        return Finding(code=code, cause=row.cause, act=Act.HOLD, trust=row.trust, evidence=(line,), todo=todo or next_step(code, known))
 
-    def _examine(self) -> list[Finding]:
-        """What ended the last life, as far as it can be seen from here."""
-        now, ended = datetime.now(timezone.utc), _ended(self.home, self.name, self.incarnation - 1)
+    def _told_to_mend(self) -> list[Mend]:
+        """What the engine ended the last life for."""
+        orders: list[Order]
+        orders, _ = spool.read(self.home.orders(self.name, self.incarnation), 0, Order)  # type: ignore[arg-type]  # a union is a type to msgspec
+        return [order for order in orders if isinstance(order, Mend)]
+
+    def _examine(self, mends: list[Mend]) -> list[Finding]:
+        """What ended the last life, as far as it can be seen from here. One that we ended to mend it was killed by nobody else."""
+        now, ended = datetime.now(timezone.utc), look.ended(self.home, self.name, self.incarnation - 1)
         clues, silence = look.log_of(self.home.service(self.name), self.root, now=now)
         say(f"{look.MARKER}{self.incarnation}", mark=True)
         self._ask_platform()
         free, share, inodes = look.disk(self.home.root)
         id_ = self.program.configured(self.root)
+        self.copied = bool(self.memory.fingerprint) and self.memory.fingerprint != memories.machine()
         updated = ended is not None and ended.code in (3, 4) and packages.installed(self.root) == self.memory.version
         self.memory.update_starts = self.memory.update_starts + 1 if updated else 0
-        evidence = Evidence(
+        seen = Evidence(
             at=tempo.now(),
+            name=self.name,
+            scope=self.options.scope,
+            root=str(self.root),
             forge=self.program.forge,
+            life=self.incarnation - 1,
             ephemeral=self.options.ephemeral,
             ended=ended,
             twin=look.twin(self.root, None),
             silence=tempo.told(silence),
-            clues=clues,
+            clues=evidence.counted(clues),
+            worker_code=agentlog.worker_code(clues),
             reach=Reach.FINE,
             skew=self.forge.skew(),
             remote=self.remote,
-            absent=self.absent,
+            absent=self.absent and self.memory.id is not None,
             configured=id_ is not None,
-            fingerprint_differs=bool(self.memory.fingerprint) and self.memory.fingerprint != memories.machine(),
+            fingerprint_differs=self.copied,
             version=packages.installed(self.root),
             update_failed=any(self.root.glob("_diag/SelfUpdate-*.failed")),
             same_version_starts=self.memory.update_starts,
@@ -176,16 +189,17 @@ class Opening:
             free_disk_share=share,
             free_inodes_share=inodes,
         )
-        if see.open_job(evidence) and ended is not None and (ended.signal is not None or not ended.known) and self.memory.id is not None:
+        if see.lost_under(seen) and self.memory.id is not None:
             self.memory.lost = {**self.memory.lost, self.memory.id: self.memory.name}  # the attendant sees to its job
-        found = diagnose(evidence) if self.incarnation > 1 or self.memory.life else ()
-        verdicts, self.memory.repair = repair.consider(found, evidence, self.memory.repair)
+        found = [one for one in diagnose(seen) if not (mends and one.code in OUR_DOING)] if self.incarnation > 1 or self.memory.life else []
+        verdicts, self.memory.repair = repair.consider(found, seen, self.memory.repair)
+        self.memory.begun = self.incarnation
         memories.save(self.home, self.name, self.memory)
         steps = [one for one in verdicts if isinstance(one, repair.Step)]
         for step in steps:
-            self.advise(step.finding, step.act)
             if step.act is Act.HOLD:
                 raise Hold(step.finding)
+            self.advise(step.finding, step.act)
         return [Finding(code=one.finding.code, cause=one.finding.cause, act=one.act, trust=one.finding.trust) for one in steps]
 
     def advise(self, finding: Finding, act: Act) -> None:
@@ -206,11 +220,9 @@ class Opening:
             )
         )
 
-    def _mend(self, findings: list[Finding]) -> set[Act]:
+    def _mend(self, mends: list[Mend], findings: list[Finding]) -> set[Act]:
         """The acts of this start: what was found here, and what the engine was told by the attendant. Waiting ones are done at once."""
-        orders: list[Order]
-        orders, _ = spool.read(self.home.orders(self.name, self.incarnation), 0, Order)  # type: ignore[arg-type]  # a union is a type to msgspec
-        wanted = {finding.act for finding in findings} | {Act(order.act) for order in orders if isinstance(order, Mend)}
+        wanted = {finding.act for finding in findings} | {Act(order.act) for order in mends}
         if wanted & {Act.PURGE, Act.RENEW}:
             self.did(f"freed {acts.purge(self.root)} of old logs and work")
         if Act.RESESSION in wanted:
@@ -251,6 +263,9 @@ class Opening:
         root, memory, have = self.root, self.memory, packages.installed(self.root)
         if fresh and have:
             memory.failed = [*{*memory.failed, have} - set(memory.good)]
+            memory.update_starts = 0
+            for trace in root.glob("_diag/SelfUpdate-*.failed"):
+                trace.rename(trace.with_suffix(".mended"))  # it counts no more
         if have and not fresh and (not self.options.version or have == self.options.version):
             return
         pristine = None
@@ -296,17 +311,15 @@ class Opening:
         if program.configured(self.root) is not None and not each_life and not anew and not self.absent and not older:
             return None
         memory.renames += renamed
-        if memory.id is not None:
+        if self.copied:
+            memory.known = {}  # they are the other machine's
+        elif memory.id is not None and not (renamed and self.remote is not None and self.remote.online):  # then another copy lives by it
             self._forget(memory.id)
-        program.unconfigure(self.root)
         given, wanted = self._registered()
-        memory.id, memory.name = given.id, wanted.name
-        if given.id is not None:
-            memory.known = {**memory.known, given.id: wanted.name}
+        memory.id, memory.name = (given.id if given.jit else program.configured(self.root) or given.id), wanted.name
+        if memory.id is not None:
+            memory.known = {**memory.known, memory.id: wanted.name}
         memories.save(self.home, self.name, memory)
-        if not given.jit:
-            program.configure(self.root, wanted, given, url=self.options.url)
-            memory.id = program.configured(self.root) or given.id
         self.did(f"registered as {wanted.name}")
         return given
 
@@ -322,18 +335,30 @@ class Opening:
 
     def _registered(self) -> tuple[Registration, Wanted]:
         """A registration under a name that is free. An ephemeral agent has a new name in each life, because the old one is let go of late."""
-        for attempt in range(3):
-            each_life = self.options.ephemeral and self.program.single_use
-            suffix = (f"-{self.place[:6]}-{self.incarnation}" if each_life else "") + (f"-e{self.epoch}" if self.epoch else "")
-            number = self.memory.renames + attempt
+        each_life, tries, missed = self.options.ephemeral and self.program.single_use, 0, False
+        suffix = (f"-{self.place[:6]}-{self.incarnation}" if each_life else "") + (f"-e{self.epoch}" if self.epoch else "")
+        while tries < 3:
+            number = self.memory.renames
             wanted = self._wanted(f"{self.name}{suffix}" + (f"-r{number}" if number else ""))
+            self.program.unconfigure(self.root)
             try:
-                return self._patiently(lambda wanted=wanted: self.forge.register(wanted), "register"), wanted  # type: ignore[misc]  # no defaults for mypy
+                given = self._patiently(lambda wanted=wanted: self.forge.register(wanted), "register")  # type: ignore[misc]  # no defaults for mypy
+                if not given.jit:
+                    self.program.configure(self.root, wanted, given, url=self.options.url)
+                return given, wanted
             except PlatformError as error:
-                if error.kind != "conflict":
+                finding = self._finding("F21" if error.kind == "not_found" else "F28", error.what)
+                if error.kind == "not_found" and not missed:
+                    missed = True  # the token may have been too old: a new one, once
+                    self.advise(finding, Act.RETRY)
+                elif error.kind == "conflict":
+                    tries, self.memory.renames = tries + 1, self.memory.renames + 1
+                    self.advise(finding, Act.RENAME)
+                elif error.kind == "not_found":
+                    raise Hold(finding) from error
+                else:
                     raise
-                self.advise(self._finding("F28", str(error)), Act.RENAME)
-        raise Hold(self._finding("F28", f"{self.name} and three names like it are taken", "Choose another name"))
+        raise Hold(self._finding("F28", f"{self.name} and three names like it are taken", "qcity runner start with another name"))
 
     def _forget(self, id_: int) -> None:
         """Delete our earlier registration, if it is idle. One that cannot be deleted now is deleted by the attendant later."""
@@ -385,16 +410,3 @@ def say(text: str, *, mark: bool = False) -> None:
     """One line in the service's log."""
     sys.stdout.write(f"{text}\n" if mark else f"qcity: {text}\n")
     sys.stdout.flush()
-
-
-def _ended(home: Home, name: str, incarnation: int) -> Exit | None:
-    """How the last life ended, as the keeper wrote it down; unknown when nobody did."""
-    if incarnation < 1:
-        return None
-    try:
-        record = json.loads((home.service(name) / "exit.json").read_text())
-    except (OSError, ValueError):
-        return Exit()
-    if record.get("incarnation") != incarnation:
-        return Exit()
-    return Exit(code=record.get("code"), signal=record.get("signal"), leftovers=int(record.get("leftovers", 0)))

@@ -10,16 +10,18 @@ from typing import Any
 
 import msgspec
 
+from ....decide.symptoms import WORKER_CODES
 from ....model.agent import Clue, Evidence
 from ....model.home import Home
-from ....model.service import Exit
 from ....model.wire import AgentCard, AgentView
 from . import look, packages
 from . import memory as memories
 from .canary import Canary
-from .evidence import Local
+from .evidence import About, Local
 from .options import Options
 
+SHARE_SECONDS = 1.0
+"""Over how long a share of the processor is taken at least."""
 PASSED = frozenset({"disk_full", "lost_communication", "not_owned", "gl_long_polling", "gl_prepare"})
 """Clues of what an act mends while the agent lives: the lines stay in its log and count no more afterwards."""
 
@@ -38,6 +40,7 @@ class Patient:
         self.memory = memories.load(home, card.name)
         self.well = 0  # the incarnation that was said to be up
         self.refused, self.refusals = "", 0
+        self.verified = 0.0  # when its platform was last asked about its token (monotonic)
         self.told: AgentView | None = None
         self.told_at = datetime.min.replace(tzinfo=timezone.utc)
         self.last: Evidence | None = None
@@ -45,6 +48,8 @@ class Patient:
         self.canary = Canary(card.name, self.root, self.options.url, every=timedelta(seconds=0 if self.foreign else self.options.canary))
         self._adrift: list[int] = []
         self._cpu: tuple[float, float] | None = None
+        self._used: float | None = None
+        self._busy_since: datetime | None = None
         self._passed: set[tuple[str, str]] = set()
 
     @property
@@ -56,6 +61,20 @@ class Patient:
     def busy(self) -> bool:
         """Whether its platform showed it busy at the last look."""
         return self.last is not None and self.last.remote is not None and self.last.remote.busy
+
+    @property
+    def crashed(self) -> bool:
+        """Whether the worker of its last job ended as no job does."""
+        code = self.last.worker_code if self.last is not None else None
+        return code is not None and code not in WORKER_CODES
+
+    @property
+    def about(self) -> About:
+        """Whose evidence its is."""
+        card, options = self.card, self.options
+        return About(
+            name=card.name, forge=options.forge, scope=options.scope, root=str(self.root), life=card.incarnation, foreign=self.foreign
+        )
 
     @property
     def pid(self) -> int | None:
@@ -82,7 +101,7 @@ class Patient:
             free=look.disk(root if root.exists() else self.home.root),
             not_ours=() if self.seen.worker or self.foreign else look.not_ours(root / "_work"),
             cpu=self._share(),
-            ended=Exit() if self.memory.lost and not self.foreign else None,
+            phantom=self._phantom(now),
             version=packages.installed(root),
             refused=self.refused,
             refusals=self.refusals,
@@ -93,17 +112,34 @@ class Patient:
         self._passed |= {(clue.name, clue.line) for clue in clues if clue.name in PASSED}
 
     def save(self) -> None:
-        """Remember."""
-        if not self.foreign:
-            memories.save(self.home, self.card.name, self.memory)
+        """Remember. Where an opening has written meanwhile, its word counts, and ours on jobs is added."""
+        if self.foreign:
+            return
+        there, mine = memories.load(self.home, self.card.name), self.memory
+        if there.begun > mine.begun:
+            there.rerun = [*there.rerun, *(job for job in mine.rerun if job not in there.rerun)]
+            there.lost = {id_: name for id_, name in there.lost.items() if id_ in mine.lost or id_ not in mine.known}
+            there.worst = {**there.worst, **mine.worst}
+            self.memory = there
+        memories.save(self.home, self.card.name, self.memory)
+
+    def _phantom(self, now: datetime) -> timedelta | None:
+        """For how long its platform has shown it busy without a process that could be."""
+        if not self.busy or self.seen.worker:
+            self._busy_since = None
+            return None
+        self._busy_since = self._busy_since or now
+        return now - self._busy_since
 
     def _share(self) -> float | None:
         """The share of a core that its job used since the last look."""
         used, before = (time.monotonic(), self.seen.cpu_seconds), self._cpu
-        self._cpu = used
-        if before is None or used[0] - before[0] < 1 or not self.seen.worker:
-            return None
-        return max(0.0, used[1] - before[1]) / (used[0] - before[0])
+        if before is not None and self.seen.worker and used[0] - before[0] < SHARE_SECONDS:
+            return self._used
+        self._cpu, self._used = used, None
+        if before is not None and self.seen.worker:
+            self._used = max(0.0, used[1] - before[1]) / (used[0] - before[0])
+        return self._used
 
 
 def options_of(card: AgentCard) -> Options:

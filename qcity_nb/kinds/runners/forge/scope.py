@@ -13,6 +13,7 @@ from ....errors import PlatformError, QCityError
 from ....model.agent import Reach, Remote, RemoteJob
 from ....ports import Forge
 from ...forges.http import path_fails_at
+from . import tempo
 
 POLL = 60.0
 SLOW = 300.0
@@ -23,7 +24,7 @@ REACHES = {"unreachable": Reach.DOWN, "server": Reach.DOWN, "garbled": Reach.DOW
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """A platform as it was when it last answered (`checked`), and how it answers now."""
+    """A platform as it was when it was last asked with success (`checked`), and how it answers now."""
 
     checked: datetime | None = None
     runners: tuple[Remote, ...] = ()
@@ -59,6 +60,7 @@ class Scope:
         self._soon = self._last = 0.0
         self._every = poll
         self.view = View()
+        self.unheard: dict[int, datetime] = {}  # since when registrations of ours are offline, by id
         self.watched: dict[int, str] = {}  # runners of ours whose jobs matter, by id, with their names
         self.waits_matter = True  # whether an agent of ours could take a job
         self._thread = threading.Thread(target=self._run, name="qcity-scope", daemon=True)
@@ -78,7 +80,7 @@ class Scope:
 
     def slow_down(self) -> None:
         """The platform asks for patience."""
-        self._every = max(self._poll, SLOW)
+        self._every = max(self._poll, tempo.real(timedelta(seconds=SLOW)))
 
     def close(self) -> None:
         """End the thread after what it is doing."""
@@ -116,6 +118,7 @@ class Scope:
         return self._forge
 
     def _look(self) -> None:
+        asked = datetime.now(timezone.utc)
         try:
             forge = self._client()
             runners = tuple(forge.runners())
@@ -125,7 +128,7 @@ class Scope:
             self._refused(error)
             return
         self._every = self._poll
-        self.view = View(checked=datetime.now(timezone.utc), runners=runners, queued=queued, jobs=jobs, reach=Reach.FINE, skew=forge.skew())
+        self.view = View(checked=asked, runners=runners, queued=queued, jobs=jobs, reach=Reach.FINE, skew=forge.skew())
 
     def _refused(self, error: Exception) -> None:
         """Keep what was known, and say that it is old."""

@@ -13,7 +13,11 @@ BEGIN = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 def now() -> datetime:
     """The moment, as suspicions, proofs and budgets count it."""
-    real = datetime.now(timezone.utc)
+    return at(datetime.now(timezone.utc))
+
+
+def at(real: datetime) -> datetime:
+    """A moment of the clock on the wall, as it counts."""
     return real if SPEED == 1 else BEGIN + (real - BEGIN) * SPEED
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -12,77 +11,15 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-import qcity_nb
 from qcity_nb.client import agents, shapes
 from qcity_nb.errors import BadInput, NotFound, QCityError
-from qcity_nb.io.files import is_locked
 from qcity_nb.model.service import Phase
 from qcity_nb.testing.agents import package
-from qcity_nb.testing.github import Checksum, FakeGitHub
+from qcity_nb.testing.github import Checksum
 from qcity_nb.testing.real_engine import alive, until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 REPO = "octo/hello"
-SPEED = 30
-
-
-class Scene:
-    """A home, a GitHub, and what happens between them."""
-
-    def __init__(self, root: Path, github: FakeGitHub, script: Path) -> None:
-        self.github, self.script = github, script
-        self.said: list[str] = []
-        self.city = qcity_nb.open(root / "home", say=self.said.append)
-
-    def faults(self, *told: dict[str, object]) -> None:
-        """What the listener does wrong from now on."""
-        self.script.write_text(json.dumps({"faults": list(told), "scale": 1 / SPEED}))
-
-    def start(self, name: str = "gh-1", **options: object):
-        return self.city.runners.start("github", name, repo=REPO, url=self.github.root, allow_root=os.geteuid() == 0, **options)
-
-    def state(self, name: str = "gh-1"):
-        return self.city.runners[name].row.state
-
-    def job(self, **options: object) -> int:
-        return self.github.queue_job(REPO, **{"payload": {"script": "echo hi"}, **options})
-
-    def done(self, job: int, conclusion: str = "success", seconds: float = 40) -> None:
-        until(lambda: self.github.job(job).status == "completed", seconds=seconds)
-        assert self.github.job(job).conclusion == conclusion
-
-    def incident(self, code: str, *states: str, seconds: float = 60) -> str:
-        """The story of the incident that names a row, once it is over."""
-
-        def over():
-            for row in self.city.incidents.rows():
-                if f"({code})" in row.title + row.cause and row.state in (states or ("healthy",)):
-                    return self.city.incidents[row.id].sentence()
-            return None
-
-        return until(over, seconds=seconds)
-
-    def up(self, name: str = "gh-1", *, after: int = 0, seconds: float = 40) -> None:
-        until(lambda: self.state(name).phase is Phase.RUNNING and self.state(name).incarnation > after, seconds=seconds)
-
-
-@pytest.fixture
-def scene(tmp_path, monkeypatch):
-    script = tmp_path / "script.json"
-    monkeypatch.setenv("SCRIPTED_AGENT", str(script))
-    for name, value in {"SPEED": str(SPEED), "LOOK": "0.2", "POLL": "0.5"}.items():
-        monkeypatch.setenv(f"QCITY_ATTENDANT_{name}", value)
-    with FakeGitHub(base="/api/v3", lenient=True) as github:
-        github.repository(REPO)
-        github.offer(package.archive("2.336.0"), version="2.336.0")
-        monkeypatch.setenv("QCITY_GITHUB_TOKEN", github.token())
-        made = Scene(tmp_path, github, script)
-        made.faults()
-        yield made
-        with contextlib.suppress(QCityError):  # there never was an engine, or its runner takes its time
-            made.city.stop()
-        until(lambda: not is_locked(made.city.link.store.home.lock), seconds=90)
-        made.city.close()
 
 
 def test_an_ephemeral_runner_does_its_job_and_comes_back_without_an_incident(scene):
@@ -161,7 +98,6 @@ def test_a_drained_runner_finishes_its_job_and_takes_no_other(scene):
 @pytest.mark.parametrize("code", ["F1", "F3", "F4"])
 def test_a_zombie_is_found_by_two_proofs_restarted_and_does_the_job(scene, code):
     fault = {"F1": {"fault": "silent", "socket": "close"}, "F3": {"fault": "unpolled"}, "F4": {"fault": "broker_loop"}}[code]
-    scene.github.rules.offline_after = scene.github.rules.session_life = scene.github.rules.offline_after / 40
     scene.faults({**fault, "times": 1, "after": 1 if code == "F1" else 0})
     scene.start(ephemeral=False)
     if code == "F3":
