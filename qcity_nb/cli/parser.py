@@ -102,8 +102,8 @@ def _runner(parser: Parser, shared: Parser, listing: Parser) -> None:
     begin = "qcity runner start"
     usage = f"{begin} KIND [REPO] [options]\n       {begin} command --name NAME [options] -- PROGRAM [ARGUMENT …]\n       {begin} NAME"
     start = verbs.add_parser("start", parents=[shared], usage=usage, help="start a runner, or a known one by its name, and wait until it is up")
-    start.add_argument("kind", metavar="KIND", help="local, command, github, gitlab, or the name of a runner that is known")
-    start.add_argument("repo", nargs="?", metavar="REPO", help="local: the folder or address (default: the current folder); github: owner/name")
+    start.add_argument("kind", metavar="KIND", help="local, command, github, gitlab, place, or the name of a runner that is known")
+    start.add_argument("repo", nargs="?", metavar="REPO", help="local: a folder (default: this one) or address; github: owner/name; place: its name")
     start.add_argument("--name", help="its name (default: KIND and the next free number)")
     start.add_argument("--label", action="append", default=[], help="what jobs may ask for by runs-on; repeatable")
     start.add_argument("--fallback", metavar="NAME", default="", help="the known runner that takes over while this one is quarantined")

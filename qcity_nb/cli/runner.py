@@ -16,10 +16,11 @@ from ..model.service import Phase
 from .screen import Mark, follow, open_place, out, put_facts, put_json, put_table
 
 AGENT = ("url", "persistent", "allow_root")
-KINDS = ("local", "command", "github", "gitlab")
+KINDS = ("local", "command", "github", "gitlab", "place")
 OWN = {
     "local": ("slots", "branch", "sandbox", "network"),
     "command": (),
+    "place": (),
     "github": (*AGENT, "org", "group", "version"),
     "gitlab": (*AGENT, "group_path"),
 }
@@ -147,6 +148,8 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
     """What the kind is told."""
     if args.kind == "command":
         return {"command": args.tail}
+    if args.kind == "place":
+        return {"places": [name for name in (args.repo or "").split(",") if name]}
     if args.kind == "local":
         return {"repo": args.repo or ".", "slots": args.slots, "branches": args.branch, "sandbox": args.sandbox, "network": args.network}
     where = {"repo" if args.kind == "github" else "project": args.repo} if args.repo else {"org": args.org, "group_path": args.group_path}

@@ -12,8 +12,8 @@ from ..errors import BadInput, NotFound, QCityError
 from ..model.agent import FORGES
 from ..model.service import Desired
 from . import credentials
+from .settings import read
 from .tables import Html, Shown, mark, table
-from .up import read
 
 if TYPE_CHECKING:
     from .city import QCity

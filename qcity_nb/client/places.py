@@ -27,8 +27,8 @@ from ..model.fleet import Candidate, FleetConfig, PlaceConfig
 from ..model.place import PlaceAnswer, PlaceAsk, PlaceReport, PlaceState, Running, Sighting
 from ..store import commands, lease
 from .link import Link, now
+from .settings import read
 from .tables import Html, Shown, clock, mark, table
-from .up import read
 
 SECONDS = {"check": 180.0, "status": 180.0, "stop": 600.0, "start": 3600.0}
 TOKENS = {"huggingface": ("QCITY_HF_TOKEN", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")}
@@ -158,7 +158,7 @@ class Places(Shown):
         return answer.state
 
     def _ask(self, verb: str, config: PlaceConfig) -> PlaceAnswer:
-        self._provide(config)
+        self.provide(config)
         store = self._link.store
         url = "" if store.embedded else store.url.render_as_string(hide_password=False)
         ask = PlaceAsk(verb=verb, config=config, home=str(store.home.root), store=url, sightings=self._sightings())
@@ -201,7 +201,7 @@ class Places(Shown):
             for row in rows
         )
 
-    def _provide(self, config: PlaceConfig) -> None:
+    def provide(self, config: PlaceConfig) -> None:
         """Take over the token that a kind needs, from where people keep it."""
         home, name = self._link.store.home, config.options.get("token", config.kind)
         value, source = secrets.find(TOKENS[config.kind]) if config.kind in TOKENS else ("", "")
@@ -221,10 +221,30 @@ class Places(Shown):
         write_atomic(self._path, msgspec.json.format(msgspec.json.encode(notes), indent=1))
 
 
+def configs(link: Link, names: object, fleet: FleetConfig | None = None) -> list[dict[str, object]]:
+    """The places of these names, as a runner of the kind `place` takes them.
+
+    Args:
+        fleet: whose places count beside those that were added.
+
+    Raises:
+        NotFound: one of them is not known.
+    """
+    places = Places(link)
+    known = {noted.config.name: noted.config for noted in places}
+    known |= {place.name: place for place in fleet.places} if fleet is not None else {}
+    asked = [names] if isinstance(names, str) else [str(name) for name in names] if isinstance(names, (list, tuple)) else []
+    for name in asked:
+        if name not in known:
+            raise NotFound(f'there is no place "{name}"', did_you_mean(name, known, what="place", none="qcity place add NAME KIND notes one"))
+        places.provide(known[name])
+    return [dict(msgspec.to_builtins(known[name])) for name in asked]
+
+
 def _of_fleet() -> Mapping[str, PlaceConfig]:
     """The places of `[fleet]` in the current folder's `qcity.toml`."""
-    fleet = getattr(read(Path.cwd()), "fleet", None)
-    return {place.name: place for place in fleet.places} if isinstance(fleet, FleetConfig) else {}
+    asked = read(Path.cwd())
+    return {place.name: place for place in asked.fleet.places} if asked is not None and asked.fleet is not None else {}
 
 
 def _heard(noted: Noted) -> str:

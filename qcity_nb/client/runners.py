@@ -15,7 +15,7 @@ from ..model.service import Desired, Phase, RestartPolicy
 from ..store import checks, services
 from ..store.checks import Check
 from ..store.services import ServiceRow
-from . import credentials
+from . import credentials, places
 from .health import Health, Painter
 from .link import Link
 from .tables import Html, Shown, clock, escape, facts, frame, mark, table
@@ -218,6 +218,8 @@ class Runners(Shown):
             BadInput: the kind cannot work with these options.
             Refused: it was started and did not come up; the sentence says why.
         """
+        if kind == "place" and not any(isinstance(one, dict) for one in options.get("places") or ()):
+            options["places"] = places.configs(self._link, options.get("places"))
         options = {key: _plain(key, value, kind) for key, value in options.items() if value is not None}
         if kind in FORGES:
             credentials.provide(self._link, kind, str(options.get("url") or ""), str(options.get("token") or ""))

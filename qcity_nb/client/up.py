@@ -6,16 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..decide import config
-from ..errors import BadConfig, BadInput
-from ..model.config import CityConfig, RunnerConfig
-from . import preview
+from ..errors import BadInput
+from ..model.config import RunnerConfig
+from . import places, preview
+from .settings import read
 
 if TYPE_CHECKING:
     from .city import QCity
-
-FILE = "qcity.toml"
-LARGEST = 1 << 20
 
 
 def bring_up(city: QCity, repo: str | Path | None, *, strict: bool) -> tuple[str, ...]:
@@ -37,7 +34,9 @@ def bring_up(city: QCity, repo: str | Path | None, *, strict: bool) -> tuple[str
         city.fleet.join(asked.fleet.lease, term=asked.fleet.term, me=me, places=asked.fleet.places)
     reserves = {runner.fallback for runner in asked.runners}
     for runner in sorted(asked.runners, key=lambda runner: runner.name not in reserves):  # a fallback is known before whoever names it
-        options = _options(runner, where)
+        options = dict(_options(runner, where))
+        if runner.kind == "place":
+            options["places"] = places.configs(city.link, options.get("places"), asked.fleet)
         city.runners.start(
             runner.kind,
             runner.name,
@@ -53,32 +52,6 @@ def bring_up(city: QCity, repo: str | Path | None, *, strict: bool) -> tuple[str
             **options,
         )
     return unusable
-
-
-def read(folder: Path) -> CityConfig | None:
-    """The repository's `qcity.toml`, checked; None when there is none.
-
-    Raises:
-        BadConfig: everything that is wrong with it, one line for each problem.
-    """
-    path = folder / FILE
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise BadConfig(f"{path} cannot be read ({error.strerror})", "Make it a readable file, or remove it") from None
-    if len(raw) > LARGEST:
-        raise BadConfig(f"{FILE}:1: this file has {len(raw)} bytes; at most {LARGEST} are read", "Keep only the settings in it")
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        number = raw[: error.start].count(b"\n") + 1
-        raise BadConfig(f"{FILE}:{number}: this line is not UTF-8 text", "Save the file as UTF-8") from None
-    found, problems = config.read(text)
-    if problems:
-        raise BadConfig("\n".join(f"{FILE}:{problem.line}: {problem.text}" for problem in problems), f"Nothing was started; the file is {path}")
-    return found
 
 
 def _repository(repo: str | Path | None) -> str | None:

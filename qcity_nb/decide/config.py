@@ -3,6 +3,7 @@
     [runner.NAME]   kind labels silent_after grace env fallback claim, and for
                       local:   repo branches slots sandbox network poll canary limits = { memory, processes, file_size }
                       command: command cwd
+                      place:   places
                       github:  repo or org, url ephemeral group version allow_root hooks canary
                       gitlab:  project or group_path, url ephemeral version allow_root hooks canary downloads
     [policy]        retries timeout restart = { burst, window, base, cap }
@@ -156,6 +157,7 @@ KINDS: dict[str, dict[str, Check]] = {
         "limits": lambda value: value,  # a table of its own, checked key by key
     },
     "command": {"command": _argv, "cwd": _text},
+    "place": {"places": _texts},
     "github": {"repo": _text, "org": _text, **_AGENT},
     "gitlab": {"project": _text, "group_path": _text, "downloads": _text, **_AGENT},
 }

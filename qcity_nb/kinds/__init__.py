@@ -25,6 +25,7 @@ KINDS: dict[str, dict[str, Kind]] = {
         "command": Kind(label="keeps any long-lived agent running", path="qcity_nb.kinds.runners.command:KIND"),
         "github": Kind(label="GitHub's runner, of a repository or organisation", path="qcity_nb.kinds.runners.forge.github:KIND", needs="a token"),
         "gitlab": Kind(label="GitLab's own runner, for a project or a group", path="qcity_nb.kinds.runners.forge.gitlab:KIND", needs="a token"),
+        "place": Kind(label="keeps an engine up at another place", path="qcity_nb.kinds.runners.place:KIND"),
         "foreign": Kind(label="an agent that somebody else started: watched only", path="qcity_nb.kinds.runners.forge.foreign:KIND"),
         "attendant": Kind(label="looks after the runners of forges; started by the engine", path="qcity_nb.kinds.runners.forge.service:KIND"),
     },

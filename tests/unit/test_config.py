@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcity_nb.client import up
+from qcity_nb.client import settings
 from qcity_nb.decide import config
 from qcity_nb.errors import BadConfig, BadInput
 
@@ -122,7 +122,7 @@ def test_no_text_breaks_the_reader(text):
 def test_a_file_that_is_no_text_is_said_with_its_line(tmp_path):
     (tmp_path / "qcity.toml").write_bytes(b"[runner.a]\nslots = 1 # \xff\n")
     with pytest.raises(BadConfig, match=r"qcity\.toml:2: this line is not UTF-8"):
-        up.read(tmp_path)
+        settings.read(tmp_path)
 
 
 def test_all_problems_reach_the_person_and_nothing_is_started(city, engine, tmp_path: Path):
