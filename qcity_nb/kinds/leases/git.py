@@ -84,9 +84,10 @@ class GitLease:
         if code == 0:
             self._known = Stored(record=record, version=version)
             return version
-        if LOST.search(out + err):
+        locked = next((line for line in (out + err).splitlines() if "File exists" in line), "")
+        if LOST.search(out + err) and not locked:  # a lock, of a push under way or of one that was killed, is no verdict
             return None
-        raise self._unreachable(err or out)
+        raise self._unreachable(locked or err or out)
 
     def close(self) -> None:
         """Nothing is held open."""
