@@ -39,6 +39,7 @@ LIMIT = 2.0
 """A takeover has to be done in this many terms."""
 PATIENCE = 20.0
 """Seconds that a slow machine may take on top of what the terms allow before a drill is given up."""
+FRESH = 1.0
 GONE_SECONDS = 10.0
 WITNESS = """
 import os, signal, sys, time
@@ -173,9 +174,12 @@ class Drill:
             for place in self.places:
                 place.city.link.ensure()
             holders = [place for place in self.places if place.holds()]
-            same = len({place.epoch() for place in self.places}) == 1 and self.places[0].epoch() > 0
-            up = len(holders) == 1 and any(spell.epoch == holders[0].epoch() for spell in holders[0].spells())
-            return holders[0] if same and up else None
+            epochs = {place.epoch() for place in self.places}
+            last = max((spell for place in self.places for spell in place.spells()), key=lambda spell: spell.begin, default=None)
+            if last is None or len(holders) != 1 or epochs != {last.epoch}:
+                return None
+            lives = time.monotonic() - last.end < FRESH  # what an engine that is paused or dead said of itself may be long over
+            return holders[0] if holders[0].name == last.place and lives else None
 
         return self._until(agreed, "the places did not come to agree on a holder")
 

@@ -1,12 +1,15 @@
 """Leases in a git remote: what is refused, what is said, and that one that hangs is given up on. tests/contracts has the contract."""
 
+import subprocess
 import time
+from dataclasses import replace
 
 import pytest
 
 from qcity_nb.errors import BadInput, LeaseError
 from qcity_nb.kinds.leases import open_lease
 from qcity_nb.model.home import Home
+from qcity_nb.testing.lease_contract import FIRST
 
 
 @pytest.fixture
@@ -50,3 +53,19 @@ def test_a_remote_that_hangs_is_given_up_on_with_all_it_started(open_at, tmp_pat
     from qcity_nb.testing.real_engine import alive
 
     assert not alive(int(pid.read_text()))
+
+
+@pytest.mark.real
+def test_a_lock_that_a_killed_push_left_in_the_remote_is_no_verdict(open_at, tmp_path):
+    """Otherwise every place would believe that somebody else was first, and ask again at once, for ever."""
+    remote = tmp_path / "remote.git"
+    subprocess.run(["git", "init", "-q", "--bare", remote], check=True)
+    store = open_at(f"git:{remote}")
+    version = store.swap(None, FIRST)
+    lock = remote / "refs" / "qcity" / "lease" / "web.lock"
+    lock.touch()
+    with pytest.raises(LeaseError, match="File exists") as caught:
+        store.swap(version, replace(FIRST, renewed=1))
+    assert not caught.value.permanent
+    lock.unlink()
+    assert store.swap(version, replace(FIRST, renewed=1))

@@ -27,7 +27,7 @@ GONE = re.compile(r"couldn't find remote ref|no matching remote head")
 LOST = re.compile(r"stale info|fetch first|non-fast-forward|cannot lock ref|failed to update ref|incorrect old value|already exists")
 KEPT_NAMES = ("GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSL_CAINFO")
 PASSWORD = re.compile(r"^[a-z+]+://[^/@]*:[^/@]*@")
-BUSY_SECONDS = 0.05
+GRACE_SECONDS = 0.5
 
 
 class GitLease:
@@ -84,9 +84,10 @@ class GitLease:
         if code == 0:
             self._known = Stored(record=record, version=version)
             return version
-        if LOST.search(out + err):
+        locked = next((line for line in (out + err).splitlines() if "File exists" in line), "")
+        if LOST.search(out + err) and not locked:  # a lock, of a push under way or of one that was killed, is no verdict
             return None
-        raise self._unreachable(err or out)
+        raise self._unreachable(locked or err or out)
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -139,9 +140,7 @@ class GitLease:
         try:
             out, err = child.communicate(given, timeout=max(0.05, end - time.monotonic()))
         except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            child.communicate()
+            _end(child)
             raise LeaseError(f"{self._shown} has not answered within {self._timeout:.0f} s", "It is asked again", permanent=False) from None
         return child.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
 
@@ -165,6 +164,17 @@ class KIND:
         if PASSWORD.match(address):
             raise BadInput("the address of the leases holds a password", "Leave it out: git's credential helper, or a key, knows it")
         return GitLease(address, claim, scratch=home.root / "leases" / f"{claim}.git", timeout=timeout)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End git with all it started: asked first, because one that is killed leaves its lock files, here or in a remote on this machine."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.communicate(timeout=GRACE_SECONDS)
+            return
+    child.communicate()
 
 
 def _last(text: str) -> str:
