@@ -69,7 +69,7 @@ ROWS: tuple[Row, ...] = (
         proof=lambda e: "the other one is gone" if e.twin is None else ""),
     # the registration
     Row("F35", V, Act.REGISTER, "runner token no longer valid", "GitLab does not know the runner's token any more",
-        lambda e: see.said(e, "gl_forbidden", "gl_unhealthy"), second=lambda e: see.refusal(e, "verify: forbidden")),
+        lambda e: [*see.said(e, "gl_forbidden"), *see.said(e, "gl_unhealthy")], second=lambda e: see.refusal(e, "verify: forbidden")),
     Row("F5", A, Act.RESESSION, "session taken", "an old session of the same runner still counts as alive",
         see.session_taken, todo="qcity runner show {name}: a second copy of it runs somewhere; stop that one, then qcity runner start {name}"),
     Row("F33", V, Act.RENAME, "copied machine", "its folder was copied from another machine, and both use one registration",
@@ -121,7 +121,7 @@ ROWS: tuple[Row, ...] = (
     Row("F37", V, Act.RERUN, "job without a runner", "GitLab shows a job as running, and what ran it is gone",
         lambda e: see.lines_if(e.forge == "gitlab" and see.phantom(e) and (e.lost or not e.alive),
                                 "GitLab shows its job as running", "what ran it is gone"),
-        second=lambda e: e.worker is not True, dead=True, proof=lambda e: "its job was cancelled and queued again" if not see.phantom(e) else ""),
+        second=lambda e: e.worker is not True, dead=True, proof=lambda _: ""),
     Row("F19", A, Act.RESTART, "worker never answered", "its worker did not take the job within 30 seconds",
         lambda e: see.said(e, "worker_hung"), dead=True),
     Row("F18", V, Act.RESTART, "worker gone", "the process that ran its job has ended without a result",

@@ -293,7 +293,8 @@ class Opening:
         """Make a registration where one is needed. None when the one that is there goes on."""
         memory, program = self.memory, self.program
         each_life = self.options.ephemeral and program.single_use
-        if program.configured(self.root) is not None and not each_life and not anew and not self.absent:
+        if (there := program.configured(self.root)) is not None and not each_life and not anew and not self.absent:
+            memory.id, memory.name = memory.id or there or None, memory.name or self.name  # a home may have lost its memory
             return None
         memory.renames += renamed
         if self.copied:
