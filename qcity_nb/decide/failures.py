@@ -50,7 +50,7 @@ ROWS: tuple[Row, ...] = (
         lambda e: [*see.clock_off(e), *see.gone(e)] if see.skewed(e) and see.gone(e) else (),
         todo="Set the clock (timedatectl set-ntp true); nothing was registered again"),
     Row("F8", A, Act.WAIT_CLOCK, "clock is off", "this machine's clock is off",
-        lambda e: see.said(e, "clock") or (see.clock_off(e) if not e.alive or see.offline(e) else ()),
+        see.mistimed,
         todo="Set the clock (timedatectl set-ntp true)", proof=lambda e: "the clock agrees with the platform's" if see.well_clocked(e) else ""),
     Row("F30", A, Act.RETRY, "cannot connect", "the network path to its platform is broken",
         lambda e: see.lines_if(e.path, f"the path fails at {e.path}", *see.said(e, "connect_error")),

@@ -190,7 +190,7 @@ def play(kind: type[Contestant], speed: float, fault: Callable[[Contestant], Non
                 noticed = time.monotonic() - begun
             return one.session() not in ("", session)
 
-        came = wait(again, LIMIT)
+        came = None if wait(again, LIMIT) is None else time.monotonic() - begun
         job = one.github.queue_job(REPO, payload={"script": "true"})
         worked = wait(lambda: one.github.job(job).conclusion == "success", 6.0) is not None
         return Outcome(noticed, came, worked)

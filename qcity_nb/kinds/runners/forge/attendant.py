@@ -356,8 +356,9 @@ class Attendant:
             what = error.what if isinstance(error, QCityError) else str(error)
             kind = error.kind if isinstance(error, PlatformError) else "failed"
             result = acts.Result(text=f"{order.act}: {what}", refused=f"{order.act}: {kind}")
-        patient.refusals = patient.refusals + 1 if result.refused else 0
-        patient.refused = result.refused.replace("leave", "delete")
+        if result.refused or result.proof or order.act in ("leave", Act.DELETE.value):  # what says nothing of it leaves it as it was
+            patient.refusals = patient.refusals + 1 if result.refused else 0
+            patient.refused = result.refused.replace("leave", "delete")
         if not result.refused and patient.last is not None:
             patient.mended(patient.last.clues)
         self.say(Did(service=order.service, key=order.key, text=result.text, busy=result.busy))
