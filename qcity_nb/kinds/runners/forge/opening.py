@@ -22,7 +22,7 @@ from ....decide.failures import todo as next_step
 from ....decide.wording import span
 from ....errors import PlatformError, QCityError
 from ....io import secrets, spool
-from ....model.agent import OWNED, Act, Evidence, Finding, Package, Reach, Remote, Wanted
+from ....model.agent import OWNED, TOKENS, Act, Evidence, Finding, Package, Reach, Remote, Wanted
 from ....model.home import Home
 from ....model.wire import Advice, Did, Fact, Mend, Order, Trouble
 from ....ports import Forge, Registration
@@ -379,7 +379,9 @@ class Opening:
                     self._pause(tempo.real(timedelta(seconds=2)))
                     continue
                 code = "F21" if error.kind == "not_found" else "F22"
-                raise Hold(self._finding(code, error.what, error.todo)) from error
+                variable = f" ({TOKENS[self.program.forge][0]})" if code == "F22" else ""
+                todo = f"{error.todo.rstrip('.')}{variable}, then qcity runner start {self.name}"
+                raise Hold(self._finding(code, error.what, todo)) from error
             if self.troubled:
                 self._trouble("")
             return result
