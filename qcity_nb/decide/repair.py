@@ -155,13 +155,8 @@ def _why_not(finding: Finding, e: Evidence, memory: Memory) -> str:
         return "a person was asked"
     if finding.act not in ENDS and (how := proven(finding.code, e)):
         return f"it is over already: {how}"
-    if memory.open is not None:
-        code, act, at = memory.open
-        if code == finding.code and code in PATIENT:
-            return "it passes by itself"
-        its_life_is_over = not e.alive and e.life > memory.life
-        if now - at < PROOF_WITHIN and not its_life_is_over and finding.trust is not Trust.HUMAN:
-            return f"what was done about {code} ({act.value}) has {span(PROOF_WITHIN - (now - at))} left to prove itself"
+    if why := _is_waited_for(finding, e, memory):
+        return why
     if finding.trust is Trust.HUMAN:
         return ""  # asking disturbs nobody
     if finding.act in ENDS and e.alive and symptoms.working(e) and not row.dead:
@@ -175,6 +170,19 @@ def _why_not(finding: Finding, e: Evidence, memory: Memory) -> str:
     if _rung(finding, e, memory) in REGISTERS and memory.registrations(now) >= REGISTRATIONS_AN_HOUR:
         return f"it was registered {REGISTRATIONS_AN_HOUR} times within the hour already"
     return ""
+
+
+def _is_waited_for(finding: Finding, e: Evidence, memory: Memory) -> str:
+    """Why the open repair keeps another from being done; empty when it does not, or there is none."""
+    if memory.open is None:
+        return ""
+    code, act, at = memory.open
+    if code == finding.code and code in PATIENT:
+        return "it passes by itself"
+    over = e.at - at >= PROOF_WITHIN or (not e.alive and e.life > memory.life)  # the life that it began has ended
+    if over or finding.trust is Trust.HUMAN:
+        return ""
+    return f"what was done about {code} ({act.value}) has {span(PROOF_WITHIN - (e.at - at))} left to prove itself"
 
 
 def _rung(finding: Finding, e: Evidence, memory: Memory) -> Act:

@@ -240,6 +240,13 @@ def clock_off(e: Evidence) -> Lines:
     return lines_if(skewed(e), f"the clock differs by {span(abs(e.skew or SKEW))} from the platform's")
 
 
+def mistimed(e: Evidence) -> Lines:
+    """The clock keeps it from its platform: it ended for that, or cannot be seen there. One that is there is left alone."""
+    if e.alive and not (offline(e) and skewed(e)):
+        return ()
+    return [*said(e, "clock"), *clock_off(e)]
+
+
 def session_taken(e: Evidence) -> Lines:
     """Somebody else holds the session of its registration."""
     shown = said(e, "session_exists") or lines_if(ended_with(e, 5), "it ended with code 5")

@@ -140,7 +140,7 @@ class Agents:
         if act is Act.KEEP_ALIVE:
             if row.state.phase is Phase.STOPPED and not context.claims.barred(row.spec):
                 self._kept_alive.add(fact.service)
-                self._supervisor.apply(fact.service, supervise.started(row.state, context.clock.now()))
+                self._supervisor.apply(fact.service, supervise.started(context.services[fact.service].state, context.clock.now()))
         elif fact.human or act is Act.HOLD:
             why = f"{fact.cause}. {fact.todo}" if fact.todo else fact.cause
             if row.state.phase is Phase.STARTING:
@@ -172,7 +172,7 @@ class Agents:
                 self._put(rows.save(connection, row, replace(row.state, incident=number), at=context.clock.wall(), generation=context.generation))
                 return
             more = tuple(line for line in lines if line not in known.evidence)
-            cause = fact.cause if fact.cause in known.cause else f"{fact.cause} ({fact.code}); {known.cause}"
+            cause = known.cause if fact.cause in known.cause else f"{fact.cause} ({fact.code}); {known.cause}"
             history.update_incident(connection, known.id, cause=cause, evidence=(*known.evidence, *more))
 
         context.record(write)

@@ -42,7 +42,7 @@ def test_github(ask):
         fake.repository(REPO)
         fake.offer(b"archive")
         ask.headers["Authorization"] = f"Bearer {fake.token()}"
-        for path in ("/meta", "/zen", "/user", "/rate_limit", f"/repos/{REPO}", "/orgs/acme/actions/runner-groups"):
+        for path in ("/meta", "/zen", "/user", "/user/repos", "/rate_limit", f"/repos/{REPO}", "/orgs/acme/actions/runner-groups"):
             ask(fake, "GET", path)
         for scope in (f"/repos/{REPO}", "/orgs/acme"):
             walk_runners(ask, fake, f"{scope}/actions/runners")

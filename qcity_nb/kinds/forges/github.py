@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from ...decide.wording import nearest
 from ...errors import BadInput, PlatformError
 from ...model.agent import Package, Remote, RemoteJob, Wanted
 from ...ports import Registration
@@ -60,6 +61,10 @@ class _Job(msgspec.Struct):
 
 class _Jobs(msgspec.Struct):
     jobs: list[_Job]
+
+
+class _Repository(msgspec.Struct):
+    full_name: str
 
 
 class _Run(msgspec.Struct):
@@ -128,8 +133,14 @@ class GitHub:
             raise
 
     def find(self, name: str) -> Remote | None:
-        """The runner of that name."""
-        page = self.caller.get(f"{self._base}/runners", _Runners, name=name, per_page="100")
+        """The runner of that name. An unknown repository is answered with the nearest one that the token sees."""
+        try:
+            page = self.caller.get(f"{self._base}/runners", _Runners, name=name, per_page="100")
+        except PlatformError as error:
+            near = self._near() if error.kind == "not_found" and self._repo else ""
+            if near:
+                raise PlatformError(error.what, f'Did you mean "{near}"?', kind=error.kind, needed=error.needed) from error
+            raise
         return next((_remote(one) for one in page.runners if one.name == name), None)
 
     def register(self, wanted: Wanted) -> Registration:
@@ -192,6 +203,13 @@ class GitHub:
     def skew(self) -> timedelta | None:
         """Our clock minus GitHub's."""
         return self.caller.skew
+
+    def _near(self) -> str:
+        """The repository that the token sees whose name is nearest to ours; empty when none is near, or nobody says."""
+        try:
+            return nearest(self._wanted.scope, [one.full_name for one in self.caller.get("/user/repos", list[_Repository], per_page="100")])
+        except PlatformError:
+            return ""
 
     def _group(self, name: str) -> int:
         if not name or self._repo:

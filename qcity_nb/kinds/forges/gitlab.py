@@ -139,9 +139,11 @@ class GitLab:
         return [_job(one) for one in mine or self.caller.get(f"/runners/{runner.id}/jobs", list[_Job], per_page="1", order_by="id", sort="desc")]
 
     def rerun(self, job: RemoteJob) -> None:
-        """Run a job again; one that still counts as running is cancelled first."""
+        """Run a job again; one that still counts as running is cancelled first, by force where its runner would have to answer."""
         if job.status == "in_progress":
-            self.cancel(job)
+            where = f"{self._base}/jobs/{job.id}/cancel"
+            if self.caller.send("POST", where, _Job).status == "canceling":
+                self.caller.send("POST", where, dict[str, object], {"force": True})
         self.caller.send("POST", f"{self._base}/jobs/{job.id}/retry", dict[str, object])
 
     def cancel(self, job: RemoteJob) -> None:

@@ -191,6 +191,12 @@ def _me(call: Call) -> Reply:
     return sends({**shapes.user(call.state, "octocat"), **counts, **dates, **empty})
 
 
+def _mine(call: Call) -> Reply:
+    """The repositories that the token sees."""
+    sees = call.token.sees if call.token is not None else None
+    return call.array(shapes.repository(call.state, repo) for name, repo in call.state.repos.items() if sees is None or name in sees)
+
+
 _AT = "/repos/{owner}/{repo}"
 ROUTES = [
     Route(method="GET", pattern=_AT, handler=_repo),
@@ -210,4 +216,5 @@ ROUTES = [
     Route(method="GET", pattern="/meta", handler=_meta),
     Route(method="GET", pattern="/zen", handler=_zen),
     Route(method="GET", pattern="/user", handler=_me),
+    Route(method="GET", pattern="/user/repos", handler=_mine),
 ]

@@ -156,6 +156,8 @@ def _retry(call: Call) -> Reply:
 
 def _cancel(call: Call) -> Reply:
     job = _job(call)
+    if job.status == "canceling" and call.text("force").lower() == "true":
+        call.state.finish(job, "canceled")
     call.state.cancel(job)
     return sends(shapes.job(call.state, job), 201)
 

@@ -44,7 +44,7 @@ def over(street, job):
 def test_a_runner_token_that_was_reset_is_replaced_when_gitlab_confirms_it(street):
     """`forbidden` has two causes. Here its token is good no more; the other one is a refusal that passes, see below."""
     old = runner_of(street, "f35-reset").id
-    street.gitlab.reset_token(old)
+    street.gitlab.reset_token("f35-reset")
     street.held("f35-reset", "F35", said="forbidden", done="registered as f35-reset")
     assert runner_of(street, "f35-reset").id != old
     assert over(street, street.gitlab.queue_job("octo/f35-reset", script=["true"])) == "success"
@@ -56,7 +56,8 @@ def test_a_refusal_with_a_token_that_is_good_registers_nothing_and_asks_seldom(s
     until(lambda: street.gitlab.seen("POST", "/runners/verify"), seconds=60)
     old = runner_of(street, "f35-forbidden").id
     assert over(street, street.gitlab.queue_job("octo/f35-forbidden", script=["true"])) == "success"
-    assert street.incidents("f35-forbidden") == []
+    told = " ".join(one.title + one.cause for one in street.incidents("f35-forbidden"))
+    assert "F35" not in told, "a job that waits for a runner that took itself out (F3) is another matter"
     assert runner_of(street, "f35-forbidden").id == old
 
 

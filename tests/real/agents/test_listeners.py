@@ -17,7 +17,7 @@ from qcity_nb.testing.agents import package
 from qcity_nb.testing.real_engine import until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
-BUSY = "for _ in 1 2 3; do timeout {seconds} sh -c 'while :; do :; done' & done; wait; true"
+BUSY = "for _ in 1 2 3 4 5 6; do timeout {seconds} sh -c 'while :; do :; done' & done; wait; true"
 FAULTS = (
     {"fault": "silent", "agents": "f1-kept", "times": 1, "after": 3},
     {"fault": "silent", "socket": "close", "agents": "f1-closed", "times": 1, "after": 3},
@@ -65,18 +65,18 @@ def street(street_of):
 @pytest.mark.parametrize("name", ["f1-kept", "f1-closed", "f1-stopped"])
 def test_a_listener_that_lives_and_is_silent_is_started_again(street, name):
     """Whether its connection is kept or closed, and one that somebody stopped (SIGSTOP): the process lives, that counts for nothing."""
-    found = street.held( name, "F1", said="its platform shows it offline", done="started it again")
+    found = street.held(name, "F1", said="its platform shows it offline", done="started it again", others=("F2", "F34"))
     assert "a job that it could take has waited" in "; ".join(found.evidence)
-    street.done(street.jobs[name])
+    street.done(street.job(f"octo/{name}"))
 
 
 def test_a_runner_that_is_busy_with_nothing_is_started_again_and_does_its_job(street):
-    street.held( "f2", "F2", said="no worker process lives below it", done="started it again")
+    street.held("f2", "F2", said="no worker process lives below it", done="started it again")
     street.done(street.jobs["f2"])
 
 
 def test_one_whose_connection_is_kept_is_busy_with_nothing_when_that_lasts(street):
-    street.held( "f2-kept", "F2", said="its platform shows it busy", done="started it again")
+    street.held("f2-kept", "F2", said="its platform shows it busy", done="started it again", others=("F28",))
     street.github.busy("octo/f2-kept", "f2-kept", busy=False)
     street.done(street.job("octo/f2-kept"))
 
@@ -84,32 +84,32 @@ def test_one_whose_connection_is_kept_is_busy_with_nothing_when_that_lasts(stree
 def test_a_listener_that_does_not_ask_for_jobs_any_more(street):
     street.done(street.job("octo/f3"))
     job = street.job("octo/f3")
-    street.held( "f3", "F3", said="online and idle", done="started it again")
+    street.held("f3", "F3", said="online and idle", done="started it again")
     street.done(job)
 
 
 def test_a_listener_that_is_sent_in_circles(street):
-    street.held( "f4", "F4", said="BrokerMigration", done="started it again")
+    street.held("f4", "F4", said="BrokerMigration", done="started it again")
     street.done(street.jobs["f4"])
 
 
 def test_an_update_that_changes_nothing_is_ended_by_a_fresh_installation(street):
-    street.held( "f9-loop", "F9", said="still version 2.336.0", done="installed version 2.336.0 afresh")
+    street.held("f9-loop", "F9", said="still version 2.336.0", done="installed version 2.336.0 afresh")
 
 
 def test_an_ended_update_is_started_again(street):
-    street.held( "f11", "F11", said="ended for its update", done="started it again")
+    street.held("f11", "F11", said="ended for its update", done="started it again")
 
 
 def test_a_killed_listener(street):
     os.kill(street.city.runners["f12"].pid, signal.SIGKILL)
-    street.held( "f12", "F12", said="signal 9", done="started it again")
+    street.held("f12", "F12", said="signal 9", done="started it again")
 
 
 def test_a_starved_listener_comes_before_its_job(street):
     """The job goes on with a lower priority and is not ended."""
     job = street.job("octo/f13", payload={"script": BUSY.format(seconds=8)})
-    street.held( "f13", "F13", said="% of the processor", done="lower priority")
+    street.held("f13", "F13", said="% of the processor", done="lower priority")
     street.done(job)
 
 
@@ -119,29 +119,29 @@ def test_files_of_another_user_are_given_back(street):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("x")
     os.chown(path, 4711, 4711)
-    street.held( "f16", "F16", said="made-by-a-container", done="gave 1 files back")
+    street.held("f16", "F16", said="made-by-a-container", done="gave 1 files back")
     assert path.stat().st_uid == os.geteuid()
 
 
 def test_processes_that_a_job_left_are_ended(street):
-    street.held( "f17", "F17", said="of the last job still run", done="ended")
+    street.held("f17", "F17", said="of the last job still run", done="ended")
 
 
 def test_a_worker_that_crashed_under_its_job(street):
     """Nobody told its platform; the listener is started again, and the job, which its platform then calls lost, runs again once."""
-    street.held( "f18", "F18", said="its worker ended with code 134", done="started it again", others=("F34",))
-    street.held( "f18", "F34", done="run again, once", others=("F18",))
+    street.held("f18", "F18", said="its worker ended with code 134", done="started it again", others=("F34",))
+    street.held("f18", "F34", done="run again, once", others=("F18",))
     until(lambda: [one.status for one in street.github.jobs("octo/f18")] == ["completed"] * 2, seconds=60)
 
 
 def test_a_worker_that_never_took_its_job(street):
-    street.held( "f19", "F19", said="been cancelled, kill running worker", done="started it again", others=("F34",))
-    street.held( "f19", "F34", done="run again, once", others=("F19",))
+    street.held("f19", "F19", said="been cancelled, kill running worker", done="started it again", others=("F34",))
+    street.held("f19", "F34", done="run again, once", others=("F19",))
 
 
 def test_a_job_that_its_crashed_worker_made_red_runs_again_once(street):
     """The same red job has two causes: a step that failed is the test's own, and is left red."""
-    street.held( "f34", "F34", said="no step of it failed", done="run again, once")
+    street.held("f34", "F34", said="no step of it failed", done="run again, once")
     until(lambda: len(street.github.jobs("octo/f34")) == 2, seconds=60)
     red = street.job("octo/f34", name="red", payload={"script": "false"})
     street.done(red, "failure")
@@ -155,11 +155,11 @@ def test_a_job_that_hangs_is_shown_with_the_command_and_not_ended(street):
     until(lambda: "F20" in street.city.runners["f20"].row.trouble, seconds=60)
     assert f"gh run cancel {street.github.job(job).run} --repo octo/f20" in street.city.runners["f20"].row.trouble["F20"]
     street.done(job)
-    street.held( "f20", "F20", said="uses no processor")
+    street.held("f20", "F20", said="uses no processor")
 
 
 def test_a_listener_that_keeps_reconnecting_although_the_path_works(street):
-    street.held( "f30b", "F30b", said="Runner connect error", done="started it again")
+    street.held("f30b", "F30b", said="Runner connect error", done="started it again")
 
 
 def test_a_job_whose_labels_nobody_has_is_shown_with_the_command(street):
@@ -167,13 +167,13 @@ def test_a_job_whose_labels_nobody_has_is_shown_with_the_command(street):
     until(lambda: "F32" in street.city.runners["f32"].row.trouble, seconds=60)
     assert "qcity runner labels f32 gpu" in street.city.runners["f32"].row.trouble["F32"]
     street.github.finish_job(job, "cancelled")
-    street.held( "f32", "F32", said="gpu")
+    street.held("f32", "F32", said="gpu")
 
 
 def test_an_update_whose_download_fails_is_installed_by_us(street):
     street.github.offer(package.archive("2.340.0"), version="2.340.0")
     street.github.push("octo/f9-download", "f9-download", "AgentRefresh", {"TargetVersion": "2.340.0"})
-    street.held( "f9-download", "F9", said="Runner update failed", done="installed version 2.340.0")
+    street.held("f9-download", "F9", said="Runner update failed", done="installed version 2.340.0")
 
 
 def test_the_healthy_neighbour_was_never_touched(street):

@@ -12,7 +12,8 @@ from ....errors import QCityError
 from ....model.agent import Act
 from ....model.home import Home
 from . import github, gitlab, options
-from .opening import HOLD, Hold, Opening, Program, say
+from .opening import HOLD, Hold, Opening, say
+from .program import Program
 
 PROGRAMS: dict[str, Program] = {"github": github.PROGRAM, "gitlab": gitlab.PROGRAM}
 

@@ -109,8 +109,13 @@ def rerun(case: Case, forge: Forge) -> Result:
     job = case.job
     if job is None or job.id in case.memory.rerun:
         return Result(text="there was no job to run again")
-    case.memory.rerun = [*case.memory.rerun[-50:], job.id]
-    forge.rerun(job)
+    before = case.memory.rerun
+    case.memory.rerun = [*before[-50:], job.id]
+    try:
+        forge.rerun(job)
+    except PlatformError:
+        case.memory.rerun = before  # it was refused: nothing runs
+        raise
     case.memory.lost = {}
     return Result(text=f'had "{job.name}" run again, once', proof=f'its platform has queued "{job.name}" again')
 

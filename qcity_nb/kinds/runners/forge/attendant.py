@@ -203,8 +203,7 @@ class Attendant:
 
     def _sing(self, patient: Patient, *, idle: bool) -> None:
         """Its canary, when it is time for one; what it found is said and remembered."""
-        look = patient.canary.step(patient.memory, idle=idle)
-        if look is not None:
+        if (look := patient.canary.step(patient.memory, idle=idle)) is not None:
             patient.save()
             self.say(look)
 
@@ -298,7 +297,8 @@ class Attendant:
             note=note,
             checked=view.checked,
         )
-        same = patient.told is not None and replace_checked(patient.told) == replace_checked(told)
+        before = patient.told
+        same = before is not None and msgspec.structs.replace(before, checked=told.checked) == told
         if not same or now - patient.told_at >= TOLD_EVERY:
             patient.told, patient.told_at = told, now
             self.say(told)
@@ -308,8 +308,7 @@ class Attendant:
         if order.key.startswith("command/"):
             threading.Thread(target=self._reply, args=(order,), name="qcity-question", daemon=True).start()
             return
-        patient = self.patients.get(order.service)
-        if patient is None:
+        if (patient := self.patients.get(order.service)) is None:
             self.say(Did(service=order.service, key=order.key, text="it is not known here"))
             return
         case = self._case(patient)
@@ -375,8 +374,9 @@ class Attendant:
             what = error.what if isinstance(error, QCityError) else str(error)
             kind = error.kind if isinstance(error, PlatformError) else "failed"
             result = acts.Result(text=f"{order.act}: {what}", refused=f"{order.act}: {kind}")
-        patient.refusals = patient.refusals + 1 if result.refused else 0
-        patient.refused = result.refused.replace("leave", "delete")
+        if result.refused or result.proof or order.act in ("leave", Act.DELETE.value):  # what says nothing of it leaves it as it was
+            patient.refusals = patient.refusals + 1 if result.refused else 0
+            patient.refused = result.refused.replace("leave", "delete")
         if not result.refused and patient.last is not None:
             patient.mended(patient.last.clues)
         self.say(Did(service=order.service, key=order.key, text=result.text, busy=result.busy))
@@ -398,8 +398,3 @@ class Attendant:
             twins=last.twins_offline if last else (),
             job=last.job if last else None,
         )
-
-
-def replace_checked(view: AgentView) -> AgentView:
-    """The same view without the moment of the last answer, to tell whether anything else changed."""
-    return msgspec.structs.replace(view, checked=None)

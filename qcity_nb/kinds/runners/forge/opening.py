@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from ....decide import agentlog, repair
 from ....decide import symptoms as see
@@ -22,7 +22,7 @@ from ....decide.failures import todo as next_step
 from ....decide.wording import span
 from ....errors import PlatformError, QCityError
 from ....io import secrets, spool
-from ....model.agent import OWNED, Act, Evidence, Finding, Package, Reach, Remote, Wanted
+from ....model.agent import OWNED, TOKENS, Act, Evidence, Finding, Package, Reach, Remote, Wanted
 from ....model.home import Home
 from ....model.wire import Advice, Did, Fact, Mend, Order, Trouble
 from ....ports import Forge, Registration
@@ -30,6 +30,7 @@ from ... import forges
 from . import acts, canary, evidence, hook, look, packages, tempo
 from . import memory as memories
 from .options import Options, clean
+from .program import Program
 
 T = TypeVar("T")
 
@@ -48,25 +49,6 @@ class Hold(Exception):
     def __init__(self, finding: Finding) -> None:
         super().__init__(finding.cause)
         self.finding = finding
-
-
-class Program(Protocol):
-    """What differs between the agents of two forges."""
-
-    forge: str
-    single_use: bool  # an ephemeral agent needs a registration of its own in each life
-
-    def configured(self, root: Path) -> int | None:
-        """The id of the registration whose files are in the folder; 0 when they name none, None when there are none."""
-
-    def configure(self, root: Path, wanted: Wanted, given: Registration, *, url: str) -> None:
-        """Put a registration into the folder. Raises `QCityError` with what the program said."""
-
-    def unconfigure(self, root: Path) -> None:
-        """Remove the registration's files; its platform is not asked."""
-
-    def command(self, root: Path, options: Options, given: Registration | None) -> tuple[list[str], dict[str, str]]:
-        """The program to become, and what its environment needs besides. Secrets are in the environment or in a file of mode 0600, never in argv."""
 
 
 class Opening:
@@ -308,7 +290,8 @@ class Opening:
         memory, program = self.memory, self.program
         each_life = self.options.ephemeral and program.single_use
         older = bool(self.epoch) and f"-e{self.epoch}" not in memory.name  # each epoch has a registration of its own: an older one can be told
-        if program.configured(self.root) is not None and not each_life and not anew and not self.absent and not older:
+        if (there := program.configured(self.root)) is not None and not each_life and not anew and not self.absent and not older:
+            memory.id, memory.name = memory.id or there or None, memory.name or self.name  # a home may have lost its memory
             return None
         memory.renames += renamed
         if self.copied:
@@ -393,7 +376,9 @@ class Opening:
                     self._pause(tempo.real(timedelta(seconds=2)))
                     continue
                 code = "F21" if error.kind == "not_found" else "F22"
-                raise Hold(self._finding(code, error.what, error.todo)) from error
+                variable = f" ({TOKENS[self.program.forge][0]})" if code == "F22" else ""
+                todo = f"{error.todo.rstrip('.')}{variable}, then qcity runner start {self.name}"
+                raise Hold(self._finding(code, error.what, todo)) from error
             if self.troubled:
                 self._trouble("")
             return result
