@@ -25,8 +25,8 @@ KEEP_ALIVE = timedelta(days=7)
 CANARIES = 2
 """So many canaries that failed in a row are the runner's fault, not an accident."""
 WORKER_CODES = range(100, 106)
-IDLE_CPU = 0.01
-"""The share of a core below which a job does nothing."""
+IDLE_CPU, BUSY_CPU = 0.01, 0.5
+"""The share of a core below which a job does nothing, and above which it may be what keeps others waiting, on a machine that has more to do."""
 
 
 def listens(e: Evidence) -> str:
@@ -283,5 +283,5 @@ def no_inodes(e: Evidence) -> Lines:
 
 def starved(e: Evidence) -> Lines:
     """Its job took the processor that it needed to be heard."""
-    full, lost = e.cpu is not None and e.cpu >= 0.95, said(e, "lost_communication")
+    full, lost = e.cpu is not None and e.cpu >= BUSY_CPU, said(e, "lost_communication")
     return [*lost, f"the job used {100 * (e.cpu or 0):.0f} % of the processor"] if full and lost else ()

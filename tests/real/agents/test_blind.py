@@ -119,3 +119,12 @@ def test_a_parked_runner_is_started_once_before_it_is_forgotten_and_stays_parked
     assert found.state == "healthy"
     scene.down("gh-1", Phase.STOPPED)
     assert scene.incidents("other") == []
+
+
+def test_a_starved_listener_comes_before_its_job(scene):
+    """The job goes on with a lower priority and is not ended."""
+    scene.faults({"fault": "starved", "times": 1})
+    scene.start(ephemeral=False)
+    job = scene.job(payload={"script": "for _ in 1 2 3; do timeout 8 sh -c 'while :; do :; done' & done; wait; true"})
+    scene.held("gh-1", "F13", said="% of the processor", done="lower priority")
+    scene.done(job)

@@ -29,7 +29,6 @@ FAULTS = (
     {"fault": "update_fails", "agents": "f9-download", "phase": "download", "times": 1},
     {"fault": "update_loops", "agents": "f11", "times": 1, "after": 1},
     {"fault": "exit", "at": "updated", "code": 0, "agents": "f11", "times": 1},
-    {"fault": "starved", "agents": "f13", "times": 1},
     {"fault": "leave_orphans", "agents": "f17", "times": 1},
     {"fault": "crash_worker", "completes": False, "agents": "f18", "times": 1},
     {"fault": "crash_worker", "agents": "f34", "times": 1},
@@ -37,7 +36,7 @@ FAULTS = (
     {"fault": "connect_error", "seconds": 6000, "agents": "f30b", "times": 1},
 )
 NAMES = (
-    *("f1-kept", "f1-closed", "f1-stopped", "f2", "f2-kept", "f3", "f4", "f9-loop", "f9-download", "f11", "f12", "f13"),
+    *("f1-kept", "f1-closed", "f1-stopped", "f2", "f2-kept", "f3", "f4", "f9-loop", "f9-download", "f11", "f12"),
     *("f16", "f17", "f18", "f19", "f20", "f30b", "f32", "f34", "well"),
 )
 
@@ -104,13 +103,6 @@ def test_an_ended_update_is_started_again(street):
 def test_a_killed_listener(street):
     os.kill(street.city.runners["f12"].pid, signal.SIGKILL)
     street.held("f12", "F12", said="signal 9", done="started it again")
-
-
-def test_a_starved_listener_comes_before_its_job(street):
-    """The job goes on with a lower priority and is not ended."""
-    job = street.job("octo/f13", payload={"script": BUSY.format(seconds=8)})
-    street.held("f13", "F13", said="% of the processor", done="lower priority")
-    street.done(job)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another user")
