@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from ..model.agent import Act
-from .symptoms import FREE_DISK, FREE_INODES, FREE_SHARE, SKEW
+from .symptoms import FREE_DISK, FREE_INODES, FREE_SHARE
 from .wording import count, size, span
 
 FREE_MEMORY = 256 << 20
 """Bytes of memory below which a job would most likely be killed."""
+CLOCK = timedelta(minutes=5)
+"""From here on GitHub refuses what a machine signs; less may make a build odd, and is no reason to refuse it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +53,12 @@ def examine(seen: Measured) -> tuple[Check, ...]:
     low_inodes = seen.free_inodes_share is not None and seen.free_inodes_share < FREE_INODES
     low_memory = seen.free_memory is not None and seen.free_memory < FREE_MEMORY
     left = count(seen.leftovers, "process", "processes")
-    skewed = seen.skew is not None and abs(seen.skew) >= SKEW
+    skewed = seen.skew is not None and abs(seen.skew) >= CLOCK
     return (
         Check(name="disk", wrong=f"only {size(seen.free_disk)} are free" if low_disk else "", act=Act.PURGE),
         Check(name="inodes", wrong="the file system has no room for more files" if low_inodes else "", act=Act.PURGE),
         Check(name="memory", wrong=f"only {size(seen.free_memory)} of memory are free" if low_memory else ""),
-        Check(name="clock", wrong=f"the clock differs by {span(abs(seen.skew or SKEW))} from the forge's" if skewed else ""),
+        Check(name="clock", wrong=f"the clock differs by {span(abs(seen.skew or CLOCK))} from the forge's" if skewed else ""),
         Check(name="network", wrong=f"{seen.forge or 'the forge'} cannot be reached: {seen.path} fails" if seen.path else ""),
         Check(name="credentials", wrong="" if seen.credentials else "the registration's files are damaged"),
         Check(name="tools", wrong=f"{', '.join(seen.missing_tools)} not installed" if seen.missing_tools else ""),

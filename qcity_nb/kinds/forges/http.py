@@ -181,6 +181,16 @@ def path_fails_at(url: str, *, seconds: float = 5.0) -> str:
         return "tcp"
 
 
+def skew_at(url: str, *, seconds: float = 5.0) -> timedelta | None:
+    """Our clock minus that of whoever answers at an address, without a token; None when it does not say."""
+    try:
+        reply = requests.head(url, timeout=seconds, allow_redirects=False)
+    except requests.RequestException:
+        return None
+    headers = {name.lower(): value for name, value in reply.headers.items()}
+    return rest.skew(Answer(status=reply.status_code, headers=headers, body=b"", at=datetime.now(timezone.utc)))
+
+
 def download(url: str, to: Path, *, sha256: str, headers: Mapping[str, str] | None = None, who: str) -> None:
     """Put what is at an address into a file, if its checksum is right; else nothing is left.
 

@@ -26,7 +26,7 @@ from ....io.files import write_atomic
 from ....model.agent import Act
 from ....model.home import Home
 from ....model.wire import Checked
-from ...forges.http import path_fails_at
+from ...forges.http import path_fails_at, skew_at
 from . import acts, look
 from . import memory as memories
 from .look import Seen
@@ -55,12 +55,14 @@ def measure(root: Path, *, url: str, worker: int | None) -> Measured:
     """
     free, share, inodes = look.disk(root)
     gpu_count, gpu_error = gpus()
+    path = path_fails_at(url) if url else ""
     return Measured(
         free_disk=free,
         free_disk_share=share,
         free_inodes_share=inodes,
         free_memory=psutil.virtual_memory().available,
-        path=path_fails_at(url) if url else "",
+        path=path,
+        skew=skew_at(url) if url and not path else None,
         forge=url,
         credentials=_credentials(root),
         missing_tools=tuple(tool for tool in TOOLS if shutil.which(tool) is None),
