@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import subprocess
 import threading
@@ -11,9 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from qcity_nb.decide.rest import ATTEMPTS
-from qcity_nb.errors import PlatformError
+from qcity_nb.errors import PlatformError, QCityError
 from qcity_nb.kinds import forges
 from qcity_nb.model.agent import Wanted
+from qcity_nb.model.service import Phase
 from qcity_nb.testing.agents import package
 from qcity_nb.testing.github import FakeGitHub
 
@@ -66,7 +68,7 @@ class Quiet(BaseHTTPRequestHandler):
         pass
 
 
-def test_a_proxy_with_a_certificate_of_its_own_is_named_and_asked_once(tmp_path):
+def test_a_proxy_with_a_certificate_of_its_own_is_named_and_asked_once(tmp_path, scene):
     """A real TLS server whose certificate nobody trusts."""
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-keyout", "key", "-out", "cert"]
     subprocess.run(made, cwd=tmp_path, check=True, capture_output=True)
@@ -89,7 +91,12 @@ def test_a_proxy_with_a_certificate_of_its_own_is_named_and_asked_once(tmp_path)
         wanted = Wanted(forge="github", url=f"https://127.0.0.1:{server.server_port}", scope=REPO, name="gh-1")
         with pytest.raises(PlatformError, match="cannot be reached") as caught:
             forges.connect(wanted, "github_pat_" + "0" * 24).runners()
+        asked = len(met)
+        with pytest.raises(QCityError, match="REQUESTS_CA_BUNDLE") as told:
+            scene.city.runners.start("github", "gh-1", repo=REPO, url=wanted.url, allow_root=os.geteuid() == 0)
         server.shutdown()
+    assert "tls" in str(told.value)
+    assert scene.state().phase is Phase.QUARANTINED, "only a person can have a certificate trusted"
     assert caught.value.layer == "tls"
     assert "REQUESTS_CA_BUNDLE" in str(caught.value)
-    assert len(met) < ATTEMPTS, "a certificate that is not trusted is not trusted more when asked again"
+    assert asked < ATTEMPTS, "a certificate that is not trusted is not trusted more when asked again"

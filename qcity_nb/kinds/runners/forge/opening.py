@@ -365,7 +365,8 @@ class Opening:
             except PlatformError as error:
                 if error.kind == "conflict":
                     raise
-                if error.kind in PASSING:
+                new = not self.memory.life  # a certificate that nobody trusts passes for one that has worked, never for one that is just set up
+                if error.kind in PASSING and not (new and error.layer == "tls"):
                     wait = error.retry_after or WAITS[min(tries, len(WAITS) - 1)]
                     tries += 1
                     self._trouble(f"{error.what}; it waits and asks again ({what})")
@@ -375,7 +376,7 @@ class Opening:
                     denied += 1  # a token may have been a moment too new, or a repository was just made
                     self._pause(tempo.real(timedelta(seconds=2)))
                     continue
-                code = "F21" if error.kind == "not_found" else "F22"
+                code = {"not_found": "F21", "unreachable": "F30"}.get(error.kind, "F22")
                 variable = f" ({TOKENS[self.program.forge][0]})" if code == "F22" else ""
                 todo = f"{error.todo.rstrip('.')}{variable}, then qcity runner start {self.name}"
                 raise Hold(self._finding(code, error.what, todo)) from error
