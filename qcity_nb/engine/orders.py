@@ -106,7 +106,8 @@ class Orders:
     def _add(self, name: str, args: Mapping[str, object]) -> dict[str, object]:
         """Make a runner known, or take over what has changed of one that is down."""
         context, wall = self._c, self._c.clock.wall()
-        spec = context.kinds(str(args.get("kind"))).check(spec_of(name, args))
+        checked = context.kinds(str(args.get("kind"))).check(spec_of(name, args))
+        spec = msgspec.json.decode(msgspec.json.encode(checked), type=ServiceSpec)  # as the store gives it back: what is the same compares so
         if spec.fallback:
             self._ours(spec.fallback)
         row = context.services.get(name)
@@ -119,7 +120,7 @@ class Orders:
         elif row.spec != spec:
             if row.state.phase in (Phase.STARTING, Phase.RUNNING, Phase.STOPPING):
                 todo = f"qcity runner stop {name} first, then start it with the new ones"
-                raise Refused(f"{name} is {row.state.phase.value} with other settings", todo)
+                raise Refused(f"{name} is {row.state.phase.value} with other settings ({', '.join(differing(row.spec, spec))})", todo)
             context.record(lambda connection: _put(context, rows.add(connection, context.store.place, spec, row.state, at=wall)))
         return self._about(name)
 
@@ -242,6 +243,13 @@ class Orders:
         """A removed runner's name may come back: its files must not be taken for the new one's."""
         with self._c.store.read() as connection:
             return rows.last_incarnation(connection, self._c.store.place, name)
+
+
+def differing(known: ServiceSpec, asked: ServiceSpec) -> list[str]:
+    """What two specifications differ in, options by their own names."""
+    fields = [name for name in ServiceSpec.__dataclass_fields__ if name != "options" and getattr(known, name) != getattr(asked, name)]
+    options = [name for name in {**known.options, **asked.options} if known.options.get(name) != asked.options.get(name)]
+    return fields + options
 
 
 def spec_of(name: str, args: Mapping[str, object]) -> ServiceSpec:

@@ -282,3 +282,12 @@ def test_a_canary_that_fails_after_the_repair_asks_a_person_and_its_fallback_tak
     until(lambda: scene.state().phase is Phase.QUARANTINED, seconds=60)
     assert "canary" in scene.state().reason
     until(lambda: scene.state("gh-2").phase is Phase.RUNNING)
+
+
+def test_starting_it_again_changes_nothing(scene):
+    """Neither by its handle, nor by the words that it was started with."""
+    runner = scene.start(ephemeral=False, labels=["self-hosted", "gpu"], fallback="", retries=3)
+    pid = runner.pid
+    assert runner.start().pid == pid
+    assert scene.start(ephemeral=False, labels=["self-hosted", "gpu"], retries=3).pid == pid
+    assert len(scene.github.runners(REPO)) == 1
