@@ -314,6 +314,23 @@ def test_not_found(bench):
     assert bench.configure(root, "one").returncode == 0
 
 
+def test_already_configured(bench):
+    """F24: it says so although nothing is there."""
+    root = bench.install("one", script=[{"fault": "already_configured", "times": 1}]).parents[1]
+    refused = bench.configure(root, "one")
+    assert refused.returncode == 1
+    assert "already_configured" in bench.clues(refused.stdout + refused.stderr)
+    assert bench.configure(root, "one").returncode == 0
+
+
+def test_starved(bench):
+    """F13: the job runs to its end, and the log says that the listener was not heard beside it."""
+    root = bench.configured(script=[{"fault": "starved", "times": 1}])
+    bench.listening(root)
+    assert bench.over(bench.github.queue_job(REPO)) == "success"
+    bench.until(lambda: "lost_communication" in bench.clues(bench.diag(root)), "the log says it")
+
+
 def test_connect_error(bench):
     """F30: told, for a time, and for real, at the start and later."""
     root = bench.configured(script=[{"fault": "connect_error", "seconds": 300, "times": 1}])
