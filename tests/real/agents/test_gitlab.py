@@ -22,7 +22,7 @@ def test_it_registers_does_a_job_survives_a_kill_and_leaves(scene):
     before = runner.row.state.incarnation
     os.kill(runner.pid, signal.SIGKILL)
     scene.up("gl-1", after=before)
-    assert [row.state for row in scene.city.incidents.rows()] == ["healthy"]
+    until(lambda: [row.state for row in scene.city.incidents.rows()] == ["healthy"])
     assert len(scene.gitlab.runners()) == 1, "its registration goes on"
     config = scene.folder("gl-1") / "config.toml"
     assert config.stat().st_mode & 0o077 == 0
