@@ -33,7 +33,7 @@ FAULTS = (
     {"fault": "crash_worker", "completes": False, "agents": "f18", "times": 1},
     {"fault": "crash_worker", "agents": "f34", "times": 1},
     {"fault": "worker_hung", "agents": "f19", "times": 1},
-    {"fault": "connect_error", "seconds": 6000, "agents": "f30b", "times": 1},
+    {"fault": "connect_error", "seconds": 30000, "agents": "f30b", "times": 1},
 )
 NAMES = (
     *("f1-kept", "f1-closed", "f1-stopped", "f2", "f2-kept", "f3", "f4", "f9-loop", "f9-download", "f11", "f12"),
