@@ -21,6 +21,10 @@ from . import nodes
 LABEL = "qcity-here"  # the only label that the isolated file asks for; act maps it to this machine
 OBSERVER = "qcity_observer"
 LAST = "qcity_last"
+SHELLS = {"": "bash -e {0}", "bash": "bash --noprofile --norc -e -o pipefail {0}", "sh": "sh -e {0}", "python": "python {0}"}
+"""What GitHub makes of a step's `shell`; the empty one is that of a step that names none."""
+LINGER = """sh -c '"$@"; code=$?; [ $code = 0 ] || sleep 0.2; exit $code' step """
+"""act closes the terminal of a step that failed before it has read it to its end; a step that stays a moment longer keeps its last words."""
 _STR, _MAP, _SEQ = "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
 
 
@@ -61,7 +65,7 @@ def isolate(text: str, *, job: str, leg: Mapping[str, object], needs: Mapping[st
     while observer == job or observer in needs:
         observer += "_"
     kept = [(_key(name), _stub(needed)) for name, needed in needs.items()]
-    kept += [(_key(job), _one_leg(body, leg, last)), (_key(observer), _observer(job))]
+    kept += [(_key(job), _one_leg(body, leg, last, _shell(root))), (_key(observer), _observer(job))]
     replaced = {"jobs": yaml.MappingNode(_MAP, kept), "on": _text("push")}
     top = [(key, replaced.get(key.value, value)) for key, value in root.value]
     whole = yaml.serialize(_unfolded(yaml.MappingNode(_MAP, top)), Dumper=yaml.SafeDumper, width=1 << 30, allow_unicode=True)
@@ -111,22 +115,42 @@ def _assign(name: str, value: str) -> str:
     return f"{{ echo '{name}<<{mark}'; echo '{raw}' | base64 -d; echo; echo '{mark}'; }} >> \"$GITHUB_OUTPUT\"\n"
 
 
-def _one_leg(body: yaml.MappingNode, leg: Mapping[str, object], last: str) -> yaml.MappingNode:
-    """The job itself: its own body with one leg for a matrix and a label that act knows."""
+def _one_leg(body: yaml.MappingNode, leg: Mapping[str, object], last: str, shell: str) -> yaml.MappingNode:
+    """The job itself: its own body with one leg for a matrix and a label that act knows. `shell` is the workflow's own choice."""
     entries: list[tuple[yaml.Node, yaml.Node]] = []
+    shell = _shell(body) or shell
     for name, key, value in nodes.entries(body):
         if name == "strategy":
             if leg:
                 entries.append((key, _strategy(value, leg)))
         elif name == "runs-on":
             entries.append((key, _text(LABEL)))
-        elif name == "steps" and last and isinstance(value, yaml.SequenceNode):
-            step = _map({"id": _text(LAST), "if": _text("${{ success() }}"), "shell": _text("bash"), "run": _text(last)})
-            step.value.append((_key("working-directory"), _text("${{ github.workspace }}")))
-            entries.append((key, yaml.SequenceNode(_SEQ, [*value.value, step], flow_style=False)))
+        elif name == "steps" and isinstance(value, yaml.SequenceNode):
+            steps = [_lingering(step, shell) for step in value.value] + ([_last(last)] if last else [])
+            entries.append((key, yaml.SequenceNode(_SEQ, steps, flow_style=False)))
         elif name not in ("timeout-minutes", "concurrency"):
             entries.append((key, value))
     return yaml.MappingNode(_MAP, entries, flow_style=False)
+
+
+def _last(script: str) -> yaml.MappingNode:
+    step = {"id": _text(LAST), "if": _text("${{ success() }}"), "shell": _text("bash"), "run": _text(script)}
+    return _map({**step, "working-directory": _text("${{ github.workspace }}")})
+
+
+def _shell(node: yaml.Node) -> str:
+    """The shell that a workflow or a job chooses for all its steps."""
+    return nodes.scalar(nodes.get(nodes.get(nodes.get(node, "defaults"), "run"), "shell")) or ""
+
+
+def _lingering(step: yaml.Node, default: str) -> yaml.Node:
+    """The step, staying a moment when it fails. One whose shell act has to prepare, or that is only known while it runs, stays as it is."""
+    shell = nodes.scalar(nodes.get(step, "shell")) or default
+    command = SHELLS.get(shell, shell)
+    if not isinstance(step, yaml.MappingNode) or nodes.get(step, "run") is None or "{0}" not in command or "${{" in command:
+        return step
+    rest = [(key, value) for key, value in step.value if key.value != "shell"]
+    return yaml.MappingNode(_MAP, [*rest, (_key("shell"), _text(LINGER + command))], flow_style=False)
 
 
 def _strategy(node: yaml.Node, leg: Mapping[str, object]) -> yaml.MappingNode:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from qcity_nb.decide.actlog import ActLog, clean, telling
-from qcity_nb.decide.isolate import StepPlan, isolate
+from qcity_nb.decide.isolate import LINGER, StepPlan, isolate
 from qcity_nb.decide.nodes import Fault
 from qcity_nb.model.wire import Needed
 from qcity_nb.model.work import Outcome
@@ -125,6 +125,35 @@ def test_only_what_is_needed_stays() -> None:
     assert [(step.key, step.name, step.forgiven) for step in made.steps] == [("0", "Run folded text", False), ("1", "forgiven", True)]
     typed = yaml.safe_load(made.text)["jobs"]["job"]["strategy"]["matrix"]["include"][0]
     assert typed == {"v": "3.10", "deep": {"x": [1, None, True]}}
+
+
+@pytest.mark.parametrize(
+    ("workflow", "job", "step", "shell"),
+    [
+        ("", "", "", "bash -e {0}"),
+        ("", "", "bash", "bash --noprofile --norc -e -o pipefail {0}"),
+        ("sh", "", "", "sh -e {0}"),
+        ("sh", "python", "", "python {0}"),
+        ("sh", "python", "perl {0}", "perl {0}"),
+    ],
+)
+def test_a_step_that_fails_stays_until_its_last_words_are_read(workflow: str, job: str, step: str, shell: str) -> None:
+    made = yaml.safe_load(isolate(_shelled(workflow, job, step), job="a", leg={}, needs={}).text)
+    assert made["jobs"]["a"]["steps"][0]["shell"] == LINGER + shell
+
+
+@pytest.mark.parametrize("shell", ["pwsh", "${{ env.SHELL }}", "${{ matrix.shell }} {0}"])
+def test_a_shell_that_act_prepares_or_that_is_not_known_yet_stays_as_it_is(shell: str) -> None:
+    made = yaml.safe_load(isolate(_shelled("", "", shell), job="a", leg={}, needs={}).text)
+    assert made["jobs"]["a"]["steps"][0]["shell"] == shell
+
+
+def _shelled(workflow: str, job: str, step: str) -> str:
+    def chosen(shell: str) -> dict[str, object]:
+        return {"defaults": {"run": {"shell": shell}}} if shell else {}
+
+    steps = [{"run": "x", **({"shell": step} if step else {})}]
+    return yaml.safe_dump({"on": "push", **chosen(workflow), "jobs": {"a": {"runs-on": "x", **chosen(job), "steps": steps}}})
 
 
 def test_a_job_that_is_not_there() -> None:

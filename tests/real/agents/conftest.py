@@ -147,7 +147,11 @@ class Scene:
         return found
 
     def up(self, name: str = "gh-1", *, after: int = 0) -> None:
-        self.seen(name, lambda: self.state(name).phase is Phase.RUNNING and self.state(name).incarnation > after, "running")
+        def is_up() -> bool:
+            state = self.state(name)  # read once: between two reads a life may end
+            return state.phase is Phase.RUNNING and state.incarnation > after
+
+        self.seen(name, is_up, "running")
 
     def down(self, name: str, *phases: Phase) -> None:
         self.seen(name, lambda: self.state(name).phase in phases, repr(phases))

@@ -28,7 +28,7 @@ def test_an_ephemeral_runner_does_its_job_and_comes_back_without_an_incident(sce
     scene.done(scene.job())
     scene.up(after=first)
     assert len(scene.city.incidents) == 0
-    until(lambda: len(scene.github.runners(REPO)) == 1)  # the registration of the last life is gone, that of this one is there
+    assert len(scene.github.runners(REPO)) == 1, "the registration of the last life is gone, that of this one is there"
     assert scene.github.violations == []
 
 
