@@ -93,7 +93,7 @@ def test_a_whole_workflow(once) -> None:
 
 
 def test_the_last_words_of_steps_that_fail_are_kept(once) -> None:
-    """act gives up reading a failed step's terminal at once: under load one in fifty lost its last line, which is the one that tells."""
+    """Act gives up reading a failed step's terminal at once: under load one in fifty lost its last line, which is the one that tells."""
     steps = "".join(f"    - {{run: 'seq 9; echo last words {n}; exit 1', continue-on-error: true}}\n" for n in range(15))
     driver, ends = once(f"on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n{steps}")
     said = driver.log(ends["a"].token)
