@@ -25,9 +25,10 @@ LEVELS = {"OK": Level.WELL, "DRIFT": Level.WARN, "BLOCKED": Level.BAD}
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """A line of a plan: `match` is OK, DRIFT or BLOCKED; `act` what `apply` would do about it."""
+    """A line of a plan: `where` is the platform and scope, `match` OK, DRIFT or BLOCKED, `act` what `apply` would do about it."""
 
     name: str
+    where: str
     what: str
     match: str
     wanted: str
@@ -143,8 +144,5 @@ def _apply(city: QCity, found: Plan, line: Line) -> str:
     if line.act == "labels":
         set_labels(city, line.name, [label for label in line.value.split(",")[:-1] if label])
         return f"{line.name}: has the labels {line.wanted} now."
-    where = next((key for key in found.scopes if key in line.found or (wish and key == f"{wish['kind']} {wish['options'].get('scope')}")), "")
-    where = where or next(iter(found.scopes), "")
-    forge, _, scope = where.partition(" ")
-    city.link.ask("runner.delete", "", {"id": line.value, "forge": forge, "scope": scope, **found.scopes.get(where, {})}, seconds=ASK_SECONDS)
+    city.link.ask("runner.delete", "", {"id": line.value, **found.scopes[line.where]}, seconds=ASK_SECONDS)
     return f"{line.name}: its registration {line.value} was deleted."

@@ -15,6 +15,7 @@ _TOKEN = re.compile(
     r"\s*(?:(?P<text>'(?:[^']|'')*')|(?P<number>[-+]?(?:0x[0-9a-fA-F]+|\d+(?:\.\d+)?(?:[eE][-+]?\d+)?))"
     r"|(?P<name>[A-Za-z_][\w-]*)|(?P<sign>\|\||&&|==|!=|<=|>=|[!<>()\[\].,*]))"
 )
+_PLACE = re.compile(r"\{\{|\}\}|\{(\d+)\}")  # of format(): doubled braces stand for themselves
 _EXPRESSION = re.compile(r"\$\{\{((?:'(?:[^']|'')*'|[^'}]|\}(?!\}))*)\}\}")
 
 
@@ -226,9 +227,7 @@ def _call(name: str, arguments: Sequence[Any]) -> Any:
         if lowered == "tojson":
             return json.dumps(arguments[0], indent=2)
         if lowered == "format":
-            return (
-                re.sub(r"\{(\d+)\}", lambda match: string(arguments[int(match[1]) + 1]), string(arguments[0])).replace("{{", "{").replace("}}", "}")
-            )
+            return _PLACE.sub(lambda match: string(arguments[int(match[1]) + 1]) if match[1] else match[0][0], string(arguments[0]))
         if lowered == "startswith":
             return string(arguments[0]).casefold().startswith(string(arguments[1]).casefold())
         if lowered == "endswith":

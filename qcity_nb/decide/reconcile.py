@@ -23,11 +23,13 @@ class Match(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """An agent that the configuration (or the store) asks for. `here` says whether it is one of our services, `up` whether it should be running."""
+    """An agent that the configuration (or the store) asks for, and on which platform and scope (`where`).
+
+    `here` says whether it is one of our services, `up` whether it should be running.
+    """
 
     name: str
-    forge: str
-    scope: str
+    where: str
     labels: tuple[str, ...] = ()
     ephemeral: bool = True
     here: bool = False
@@ -38,9 +40,10 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """A line of a plan. `act` is what `apply` would do: start, labels, delete, or nothing; `value` goes with it."""
+    """A line of a plan. `act` is what `apply` would do there (`where`): start, labels, delete, or nothing; `value` goes with it."""
 
     name: str
+    where: str
     what: str
     match: Match
     wanted: str
@@ -50,30 +53,29 @@ class Item:
     why: str = ""
 
 
-def plan(
-    asked: Sequence[Asked], listed: Mapping[tuple[str, str], Sequence[Remote]], blocked: Mapping[tuple[str, str], str], *, owned: str
-) -> list[Item]:
+def plan(asked: Sequence[Asked], listed: Mapping[str, Sequence[Remote]], blocked: Mapping[str, str], *, owned: str) -> list[Item]:
     """The plan.
 
     Args:
         asked: what should be there.
-        listed: the runners of each (forge, scope) that could be asked.
+        listed: the runners of each platform and scope that could be asked.
         blocked: why one could not be.
         owned: the label that our registrations carry.
     """
     items: list[Item] = []
     for one in asked:
-        scope = (one.forge, one.scope)
-        if scope in blocked:
-            items.append(Item(name=one.name, what="runner", match=Match.BLOCKED, wanted="registered", found="unknown", why=blocked[scope]))
+        if one.where in blocked:
+            items.append(_item(one, Match.BLOCKED, wanted="registered", found="unknown", why=blocked[one.where]))
             continue
-        items += _runner(one, listed.get(scope, ()), owned)
-    used = {one.remote_id for one in asked}
-    for scope, runners in listed.items():
-        for remote in runners:
-            if owned in remote.labels and remote.id not in used:
-                items.append(_stray(remote, scope))
+        items += _runner(one, listed.get(one.where, ()), owned)
+    for where, runners in listed.items():
+        used = {one.remote_id for one in asked if one.where == where}
+        items += [_stray(remote, where) for remote in runners if owned in remote.labels and remote.id not in used]
     return items
+
+
+def _item(one: Asked, match: Match, *, wanted: str, found: str, act: str = "", value: str = "", why: str = "") -> Item:
+    return Item(name=one.name, where=one.where, what="runner", match=match, wanted=wanted, found=found, act=act, value=value, why=why)
 
 
 def _runner(one: Asked, runners: Sequence[Remote], owned: str) -> list[Item]:
@@ -83,27 +85,17 @@ def _runner(one: Asked, runners: Sequence[Remote], owned: str) -> list[Item]:
     same_name = next((found for found in runners if found.name == one.name and owned not in found.labels), None)
     if remote is None and same_name is not None and not one.ephemeral:
         why = f'"{one.name}" is registered by somebody else (id {same_name.id})'
-        return [Item(name=one.name, what="runner", match=Match.BLOCKED, wanted="registered by us", found="registered", why=why)]
+        return [_item(one, Match.BLOCKED, wanted="registered by us", found="registered", why=why)]
     if remote is None or not one.here:
         if not one.up and one.here:
-            return [Item(name=one.name, what="runner", match=Match.OK, wanted="stopped", found="not registered")]
-        return [Item(name=one.name, what="runner", match=Match.DRIFT, wanted="online", found="not registered", act="start")]
+            return [_item(one, Match.OK, wanted="stopped", found="not registered")]
+        return [_item(one, Match.DRIFT, wanted="online", found="not registered", act="start")]
     if not one.up:
         found = "registered" if remote.busy else "still registered"
-        return [Item(name=one.name, what="runner", match=Match.DRIFT, wanted="stopped", found=found, act="delete", value=str(remote.id))]
+        return [_item(one, Match.DRIFT, wanted="stopped", found=found, act="delete", value=str(remote.id))]
     how = "busy" if remote.busy else "online" if remote.online else "offline"
-    items = [
-        Item(
-            name=one.name,
-            what="runner",
-            match=Match.OK if remote.online else Match.DRIFT,
-            wanted="online",
-            found=how,
-            why="" if remote.online else "it is watched; its attendant repairs it",
-        )
-    ]
-    items.append(_labels(one, remote, owned))
-    return items
+    match, why = (Match.OK, "") if remote.online else (Match.DRIFT, "it is watched; its attendant repairs it")
+    return [_item(one, match, wanted="online", found=how, why=why), _labels(one, remote, owned)]
 
 
 def _labels(one: Asked, remote: Remote, owned: str) -> Item:
@@ -114,6 +106,7 @@ def _labels(one: Asked, remote: Remote, owned: str) -> Item:
     told += [f"{count(len(more), 'label')} too many: {', '.join(more)}"] if more else []
     return Item(
         name=one.name,
+        where=one.where,
         what="labels",
         match=match,
         wanted=", ".join(one.labels),
@@ -124,15 +117,16 @@ def _labels(one: Asked, remote: Remote, owned: str) -> Item:
     )
 
 
-def _stray(remote: Remote, scope: tuple[str, str]) -> Item:
+def _stray(remote: Remote, where: str) -> Item:
     """A registration of ours that nobody asks for: deleted only when it is offline and idle."""
     idle = not remote.online and not remote.busy
     return Item(
         name=remote.name,
+        where=where,
         what="registration",
         match=Match.DRIFT if idle else Match.BLOCKED,
         wanted="none",
-        found=f"id {remote.id} at {scope[0]} {scope[1]}",
+        found=f"id {remote.id} at {where}",
         act="delete" if idle else "",
         value=str(remote.id),
         why="nobody here uses it" if idle else "nobody here uses it, but it is alive: another place may",

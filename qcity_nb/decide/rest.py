@@ -76,7 +76,7 @@ def judge(ask: Ask, answer: Answer | Lost, *, attempt: int, who: str) -> Answer 
         if repeat and (ask.method in REPEATABLE or not answer.sent) and answer.layer != "tls":
             return Again(after=0.5 * 2 ** (attempt - 1))
         raise lost(answer, who)
-    if answer.status < 400:
+    if answer.status < 300 or answer.status == 304:
         return answer
     wait = _wait(answer)
     if answer.status >= 500 and repeat and ask.method in REPEATABLE:
@@ -122,6 +122,9 @@ def refusal(ask: Ask, answer: Answer, who: str) -> PlatformError:
         return PlatformError(f"{what}{about}{tail}", "The name is taken: choose another one, or remove the old runner", kind="conflict")
     if status == 422 and ("busy" in low or "running a job" in low):
         return PlatformError(f"{who} keeps it because it is running a job (422{about})", "It is tried again when the job is over", kind="busy")
+    if 300 <= status < 400:
+        moved = line(headers.get("location", "") or "somewhere else", limit=120)
+        return PlatformError(f"{what}{about}: it has moved to {moved}", "Give the new address or name", kind="invalid")
     if status >= 500:
         return PlatformError(f"{what}{about}{tail}", "It has trouble of its own; it is asked again by itself", kind="server")
     return PlatformError(f"{what}{about}{tail}", "", kind="invalid", needed=needed)
@@ -138,8 +141,26 @@ def message(answer: Answer) -> str:
     text = found.get("message") or found.get("error_description") or found.get("error") or ""
     more = found.get("errors")
     if isinstance(more, list) and more:
-        text = f"{text}: {'; '.join(str(one.get('message', one)) if isinstance(one, dict) else str(one) for one in more)}"
+        text = f"{text}: {'; '.join(map(_detail, more))}"
     return redact(line(str(text), limit=200))
+
+
+def _detail(one: object) -> str:
+    """One of several things that are wrong: GitHub gives a message, or a field and a code (`invalid`, `missing_field`, `already_exists`)."""
+    if not isinstance(one, dict):
+        return str(one)
+    return str(one.get("message") or " ".join(str(one[key]) for key in ("resource", "field", "code") if one.get(key)))
+
+
+def follows(ask: Ask, answer: Answer, *, home: bool) -> bool:
+    """Whether a redirect is followed: what only reads anywhere, what changes something only where it stays the same call to the same origin.
+
+    Args:
+        home: whether it leads to the origin that was asked.
+    """
+    if ask.method in ("GET", "HEAD"):
+        return answer.status in (301, 302, 303, 307, 308)
+    return home and answer.status in (307, 308)
 
 
 def next_page(answer: Answer) -> str:

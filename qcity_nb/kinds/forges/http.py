@@ -85,7 +85,7 @@ class Caller:
         if kind is type(None):
             return None  # type: ignore[return-value,unused-ignore]  # T is None here
         try:
-            return msgspec.json.decode(answer.body, type=kind)
+            return msgspec.convert(_told(msgspec.json.decode(answer.body)), type=kind)
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise PlatformError(f"{self.who} gave an answer that cannot be read ({error})", "It is asked again by itself", kind="garbled") from error
 
@@ -136,11 +136,18 @@ class Caller:
                 body=reply.content,
                 at=datetime.now(timezone.utc),
             )
-            target = answer.headers.get("location")
-            if answer.status not in (301, 302, 303, 307, 308) or not target or ask.method not in ("GET", "HEAD"):
+            target = urljoin(url, answer.headers.get("location", ""))
+            if target == url or not rest.follows(ask, answer, home=_origin(target) == _origin(self.base)):
                 return answer
-            url, params, more = urljoin(url, target), None, {}
+            url, params, more = target, None, {}
         return answer
+
+
+def _told(node: object) -> object:
+    """What a reply says: a null says no more than a key that is not there, and platforms give either."""
+    if isinstance(node, dict):
+        return {key: _told(value) for key, value in node.items() if value is not None}
+    return [_told(one) for one in node if one is not None] if isinstance(node, list) else node
 
 
 def lost(error: Exception) -> Lost:

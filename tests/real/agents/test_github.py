@@ -217,6 +217,13 @@ def test_a_plan_tells_and_apply_does_only_that(scene):
     assert [line.what for line in drift.lines if line.match == "DRIFT"] == ["labels"]
     assert agents.apply(scene.city, drift) == ["gh-1: has the labels self-hosted, gpu now."]
     assert agents.plan(scene.city).ok
+    owned = next(label for label in scene.github.runner(REPO, "gh-1").labels if label.startswith("qcity-"))
+    scene.github.repository(f"{REPO}-more")  # a name that another one begins with
+    scene.ask("gh-2", repo=f"{REPO}-more", ephemeral=False)
+    scene.up("gh-2")
+    old = scene.github.add_runner(f"{REPO}-more", "old", labels=["self-hosted", owned])
+    assert agents.apply(scene.city, agents.plan(scene.city)) == [f"old: its registration {old.id} was deleted."]
+    assert [len(scene.github.runners(scope)) for scope in (REPO, f"{REPO}-more")] == [1, 1]
     scene.github.expire(os.environ["QCITY_GITHUB_TOKEN"])
     blocked = agents.plan(scene.city)
     assert {line.match for line in blocked.lines} == {"BLOCKED"}

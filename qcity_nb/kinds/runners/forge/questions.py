@@ -36,21 +36,22 @@ def plan(home: Home, args: Mapping[str, object], *, owned: str) -> dict[str, obj
     """What the configuration asks against what the platforms say: `items`, each as `decide.reconcile.Item`."""
     wishes = msgspec.convert(args.get("asked") or [], list[Wish])
     asked: list[Asked] = []
-    scopes: dict[tuple[str, str], Options] = {}
+    scopes: dict[str, Options] = {}
     wrong: list[Item] = []
     for wish in wishes:
         try:
             options = told.parse(wish.kind, ServiceSpec(name=wish.name, kind=wish.kind, labels=wish.labels, options=wish.options))
         except BadInput as error:
-            wrong.append(Item(name=wish.name, what="runner", match=Match.BLOCKED, wanted="registered", found="unknown", why=str(error)))
+            why = str(error)
+            wrong.append(Item(name=wish.name, where=wish.kind, what="runner", match=Match.BLOCKED, wanted="registered", found="unknown", why=why))
             continue
         memory = memories.load(home, wish.name)
-        scopes[options.forge, options.scope] = options
+        where = f"{options.scope} of {options.url}"
+        scopes[where] = options
         asked.append(
             Asked(
                 name=wish.name,
-                forge=options.forge,
-                scope=options.scope,
+                where=where,
                 labels=options.labels,
                 ephemeral=options.ephemeral,
                 here=wish.here,
@@ -59,21 +60,22 @@ def plan(home: Home, args: Mapping[str, object], *, owned: str) -> dict[str, obj
                 remote_name=memory.name,
             )
         )
-    listed: dict[tuple[str, str], list[Remote]] = {}
-    blocked: dict[tuple[str, str], str] = {}
-    for scope, options in scopes.items():
+    listed: dict[str, list[Remote]] = {}
+    blocked: dict[str, str] = {}
+    for where, options in scopes.items():
         try:
-            listed[scope] = _with_labels(_connect(home, options), asked)
+            listed[where] = _with_labels(_connect(home, options), [one for one in asked if one.where == where])
         except QCityError as error:
-            blocked[scope] = str(error)
+            blocked[where] = str(error)
     items = [*wrong, *reconcile.plan(asked, listed, blocked, owned=owned)]
-    where = {f"{forge} {scope}": {"url": options.url, "token": options.token} for (forge, scope), options in scopes.items()}
-    return {"items": [{**asdict(item), "match": item.match.value} for item in items], "scopes": where}
+    keys = ("forge", "scope", "kind_of_scope", "url", "token")
+    known = {where: {key: getattr(options, key) for key in keys} for where, options in scopes.items()}
+    return {"items": [{**asdict(item), "match": item.match.value} for item in items], "scopes": known}
 
 
 def delete(home: Home, args: Mapping[str, object]) -> dict[str, object]:
     """Delete a registration of ours that nobody uses. Raises `QCityError`."""
-    options = msgspec.convert({key: args.get(key) for key in ("forge", "scope", "url", "token")}, Options)
+    options = msgspec.convert({key: value for key, value in args.items() if key != "id"}, Options)
     forge = _connect(home, options)
     id_ = int(str(args["id"]))
     found = forge.runner(id_)
