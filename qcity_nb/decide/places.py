@@ -136,6 +136,17 @@ def failing(reports: Iterable[PlaceReport]) -> tuple[dict[str, str], dict[str, s
     return refused, ill
 
 
+def forbidden(places: Iterable[PlaceConfig], *, me: str, mine: Ruling) -> dict[str, str]:
+    """The places of a fleet that policy refuses, each with the reason, as far as their kinds tell.
+
+    Args:
+        me: the name of the place that asks.
+        mine: what policy says of where it really is.
+    """
+    rulings = {place.name: policy(Venue.COLAB, tier_of(place.options)) for place in places if place.kind == "colab"}
+    return {name: ruling.why for name, ruling in {**rulings, me: mine}.items() if not ruling.allowed}
+
+
 def _colab(tier: Tier) -> Ruling:
     if tier is Tier.PAID:
         why = "paid Colab with a positive balance of compute units: one session, in a visible executing cell, never as a public server"

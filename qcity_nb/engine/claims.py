@@ -23,6 +23,7 @@ class Claims:
     instant: Callable[[], Instant] = clock.instant
     config: FleetConfig | None = None
     tenures: dict[str, Tenure] = field(default_factory=dict)
+    unfit: str = ""  # why this place may take nothing over
 
     def held(self, claim: str) -> Epoch:
         """The epoch that this place holds a claim in now; 0 when it does not."""
@@ -36,6 +37,8 @@ class Claims:
         tenure = self.tenures.get(spec.claim)
         if self.config is None:
             return f"no leases are set up for its claim {spec.claim}"
+        if self.unfit and (tenure is None or not tenure.held):
+            return f"this place may not take {spec.claim}: {self.unfit}"
         if tenure is None or tenure.seen is None:
             why = f" ({tenure.trouble})" if tenure is not None and tenure.trouble else ""
             return f"who holds {spec.claim} is not known yet{why}"

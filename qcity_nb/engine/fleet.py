@@ -19,9 +19,11 @@ from sqlalchemy.engine import Connection
 
 from ..decide import supervise
 from ..decide import tenure as rules
+from ..decide.places import forbidden
 from ..decide.tenure import Swap, Tenure
 from ..errors import BadInput, NotFound, Refused, StoreError
-from ..model.fleet import ClaimView, FleetConfig, Instant, Tenancy
+from ..model.fleet import ClaimView, FleetConfig, Instant, PlaceConfig, Tenancy
+from ..model.place import Ruling
 from ..model.service import Desired, Phase, ServiceSpec
 from ..ports import LeaseStore
 from ..store import fleets
@@ -44,6 +46,8 @@ RELEASE_LIMIT = timedelta(seconds=10)
 LOOK = timedelta(seconds=5)
 Leases = Callable[[str, str, float], LeaseStore]
 """Opens the lease store of a claim: where, claim, seconds that a call may take."""
+Rulings = Callable[[PlaceConfig], Ruling]
+"""What policy says of where this process is, given how its place is set up."""
 
 
 class Fleet:
@@ -54,10 +58,11 @@ class Fleet:
         supervisor: starts and ends services.
         leases: opens lease stores; None where there are none.
         wake: called from a courier's thread when an answer is there.
+        ruling: what policy says of this place.
     """
 
-    def __init__(self, context: Context, supervisor: Supervisor, leases: Leases | None, wake: Callable[[], object]) -> None:
-        self._c, self._supervisor, self._leases, self._wake = context, supervisor, leases, wake
+    def __init__(self, context: Context, supervisor: Supervisor, leases: Leases | None, wake: Callable[[], object], *, ruling: Rulings) -> None:
+        self._c, self._supervisor, self._leases, self._wake, self._ruling = context, supervisor, leases, wake, ruling
         self._couriers: dict[str, Courier] = {}
         self._given_up: list[Courier] = []
         self._since: dict[str, tuple[tuple[str, int], datetime]] = {}  # who has held it in which epoch since when, as first seen here
@@ -90,9 +95,9 @@ class Fleet:
         if old is not None and (old.lease, old.term) != (config.lease, config.term):
             self._drop()
         claims.config = config
-        claims.tenures = {name: replace(tenure, name=self._name(), rank=self._rank()) for name, tenure in claims.tenures.items()}
+        claims.tenures = {name: replace(tenure, name=self._name(), rank=self._rank(name)) for name, tenure in claims.tenures.items()}
         self._c.record(lambda connection: fleets.put(connection, self._c.store.place, config, at=self._c.clock.wall()))
-        return {"lease": config.lease, "term": config.term.total_seconds(), "me": self._name(), "rank": self._rank()}
+        return {"lease": config.lease, "term": config.term.total_seconds(), "me": self._name(), "rank": self._rank("")}
 
     def check(self, spec: ServiceSpec) -> None:
         """See to it that a claim can be had.
@@ -128,6 +133,7 @@ class Fleet:
         """Hear stores, ask them, start and end what has to be."""
         config, claims = self._c.claims.config, self._c.claims
         wanted = {row.spec.claim for row in self._claimed()}
+        claims.unfit = self._unfit() if wanted else ""
         if config is None:
             for row in self._claimed():
                 self._bar(row)
@@ -136,6 +142,7 @@ class Fleet:
             answers = self._couriers[claim].answers() if claim in self._couriers else []
             now = claims.instant()  # after hearing: a watcher must not have seen anything before it was there
             tenure = self._heard(claim, claims.tenures.get(claim) or self._fresh(claim, config), answers, now)
+            tenure = replace(tenure, rank=self._rank(claim))
             tenure, ask = rules.step(tenure, now, wanted=self._is_wanted(claim), wall=self._c.clock.wall())
             if ask is not None and (courier := self._courier(claim, config)) is not None:
                 courier.ask(ask)
@@ -176,7 +183,7 @@ class Fleet:
     def _is_wanted(self, claim: str) -> bool:
         """Whether the claim is to be held here: something is wanted up and not given up on, or something of it lives and needs its fence renewed."""
         states = [row.state for row in self._of(claim)]
-        may = bool(self._c.claims.held(claim)) or self._is_fit()
+        may = bool(self._c.claims.held(claim)) or not self._c.claims.unfit
         up = may and not self._c.stop_services and any(state.desired is Desired.UP and state.phase is not Phase.QUARANTINED for state in states)
         return up or any(state.phase in ALIVE for state in states)
 
@@ -224,9 +231,7 @@ class Fleet:
         return bool(why)
 
     def _fresh(self, claim: str, config: FleetConfig) -> Tenure:
-        return Tenure(
-            claim=claim, place=self._c.store.place, term=config.term, seat=seat(self._c.home.root), name=self._name(), rank=self._rank()
-        )
+        return Tenure(claim=claim, place=self._c.store.place, term=config.term, seat=seat(self._c.home.root), name=self._name())
 
     def _courier(self, claim: str, config: FleetConfig) -> Courier | None:
         """The claim's courier; none while too many that were given up still hang."""
@@ -253,17 +258,36 @@ class Fleet:
         config = self._c.claims.config
         return (config.me if config else "") or socket.gethostname()
 
-    def _rank(self) -> int:
-        """How many places come first; one that nobody named comes last."""
-        config = self._c.claims.config
-        names = [one.place for one in rules.order(rules.candidates(config.places))] if config else []
-        return names.index(self._name()) if self._name() in names else len(names)
+    def _me(self) -> PlaceConfig:
+        """How the fleet names this place."""
+        config, name = self._c.claims.config, self._name()
+        return next((place for place in (config.places if config else ()) if place.name == name), PlaceConfig(name=name))
 
-    def _is_fit(self) -> bool:
-        """Whether this place may take anything over: not when its budget is spent."""
-        config = self._c.claims.config
-        named = [place.name for place in config.places] if config else []
-        return self._name() not in named or self._rank() < len(rules.order(rules.candidates(config.places if config else ())))
+    def _order(self, claim: str) -> list[str]:
+        """The places that may take a claim, the best first, as this one knows them."""
+        config, me = self._c.claims.config, self._me()
+        refused = forbidden(config.places, me=me.name, mine=self._ruling(me)) if config else {}
+        ill = {me.name: why} if (why := self._ill(claim)) else {}
+        return [one.place for one in rules.order(rules.candidates(config.places, refused=refused, ill=ill))] if config else []
+
+    def _rank(self, claim: str) -> int:
+        """How many places come first; one that nobody named comes last, and one that is ill: the others cannot know that it is."""
+        names, me = self._order(claim), self._name()
+        return names.index(me) if me in names and not self._ill(claim) else len(names)
+
+    def _unfit(self) -> str:
+        """Why this place may take nothing over; empty when it may. What it holds it keeps."""
+        me = self._me()
+        if not (ruling := self._ruling(me)).allowed:
+            return ruling.why
+        return "its budget is spent" if me.budget is not None and me.budget <= 0 else ""
+
+    def _ill(self, claim: str) -> str:
+        """Why a healthy place should come before this one: what its store, its machine, or its way to the platform lacks."""
+        for row in self._of(claim):
+            if why := row.trouble.get("machine") or (row.agent.note if row.agent is not None else ""):
+                return why
+        return self._c.note
 
     def _tell(self) -> None:
         """Put down for people how the claims are: every change, and the last look from time to time."""
@@ -290,12 +314,12 @@ class Fleet:
             self._told = plain
 
     def _view(self, claim: str, tenure: Tenure) -> ClaimView:
-        record, config, mine = tenure.record, self._c.claims.config, bool(self._c.claims.held(claim))
+        record, mine = tenure.record, bool(self._c.claims.held(claim))
         holder = (record.name or record.place[:8]) if record is not None and record.state is Tenancy.HELD else ""
         key = (holder, record.epoch if record else 0)
         if claim not in self._since or self._since[claim][0] != key:
             self._since[claim] = (key, self._c.clock.wall())
-        order = [one.place for one in rules.order(rules.candidates(config.places))] if config else []
+        order = self._order(claim)
         state = "unknown" if tenure.seen is None else "free" if not holder else "held"
         return ClaimView(
             claim=claim,
@@ -308,7 +332,7 @@ class Fleet:
             renewed=self._wall(tenure.seen),
             looked=self._wall(tenure.looked),
             next=next((name for name in order if name != holder), ""),
-            trouble=tenure.trouble,
+            trouble=tenure.trouble or ("" if holder else self._c.claims.unfit),
         )
 
     def _wall(self, moment: Instant | None) -> datetime | None:

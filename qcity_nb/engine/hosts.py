@@ -23,6 +23,7 @@ from ..io.wire import FileWire
 from ..kinds import load
 from ..kinds.leases import open_lease
 from ..kinds.notifiers import Messenger
+from ..kinds.places.here import ruling
 from ..ports import RunnerKind
 from ..store.database import Store, prepare
 from .loop import Engine
@@ -79,6 +80,7 @@ class Host:
             host=host,
             messenger=self._messenger,
             leases=lambda where, claim, seconds: open_lease(where, claim, home=store.home, timeout=seconds),
+            ruling=ruling,
             wake=lambda: ring(store.home.doorbell),
         )
         os.ftruncate(lock, 0)

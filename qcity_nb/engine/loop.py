@@ -13,6 +13,7 @@ from ..io.clock import instant
 from ..io.files import bound
 from ..model.fleet import Instant
 from ..model.home import Home
+from ..model.place import Ruling
 from ..model.service import Desired, Phase
 from ..ports import Clock, Ended, Messenger, Processes, RunnerKind, Wire
 from ..store import commands, history, intents, lease
@@ -22,7 +23,7 @@ from .agents import FOREIGN, Agents
 from .claims import Claims
 from .context import Context
 from .dispatch import Dispatcher
-from .fleet import Fleet, Leases
+from .fleet import Fleet, Leases, Rulings
 from .notices import Notices
 from .orders import Orders
 from .supervisor import Supervisor
@@ -49,6 +50,7 @@ class Engine:
         host: process, kernel or once.
         messenger: tells the master; None where nobody is to be told.
         leases: opens lease stores; None where there is no fleet.
+        ruling: what policy says of where this engine runs.
         instant: both clocks of the machine, for deciding on claims.
         wake: called from another thread when a tick is due.
     """
@@ -66,6 +68,7 @@ class Engine:
         host: str = "process",
         messenger: Messenger | None = None,
         leases: Leases | None = None,
+        ruling: Rulings = lambda _: Ruling(),
         instant: Callable[[], Instant] = instant,
         wake: Callable[[], object] = lambda: None,
     ) -> None:
@@ -75,7 +78,7 @@ class Engine:
         self._dispatcher = Dispatcher(self.context, self._supervisor)
         self._agents = Agents(self.context, self._supervisor)
         self._notices = Notices(self.context, self._supervisor, messenger)
-        self._fleet = Fleet(self.context, self._supervisor, leases, wake)
+        self._fleet = Fleet(self.context, self._supervisor, leases, wake, ruling=ruling)
         self._orders = Orders(self.context, self._supervisor, self._dispatcher, self._agents, self._notices, self._fleet)
         self._holder, self._host = holder, host
         self._due: dict[str, datetime] = {}
