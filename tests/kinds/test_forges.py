@@ -167,6 +167,23 @@ def test_a_wrong_token_and_an_unknown_repository_are_sentences(github, gitlab):
     assert caught.value.kind == "not_found"
 
 
+def test_the_nearest_name_that_the_token_sees_is_offered(github, gitlab):
+    gitlab.group("octo-team")
+    near = [
+        Wanted(forge="github", url=github.root, scope="octo/helo", name="x"),
+        Wanted(forge="gitlab", url=gitlab.root, scope="octo/helo", name="x"),
+        Wanted(forge="gitlab", url=gitlab.root, scope="octo-taem", name="x", options={"scope": "group"}),
+    ]
+    for asked, name in zip(near, (REPO, REPO, "octo-team"), strict=True):
+        server = github if asked.forge == "github" else gitlab
+        with pytest.raises(PlatformError, match=f'Did you mean "{name}"') as caught:
+            forges.connect(asked, server.token()).find("x")
+        assert caught.value.kind == "not_found"
+    far = Wanted(forge="gitlab", url=gitlab.root, scope="nothing/alike", name="x")
+    with pytest.raises(PlatformError, match="cannot see it"):
+        forges.connect(far, gitlab.token()).find("x")
+
+
 def test_trouble_of_the_platform_is_asked_again_where_that_is_safe(github):
     forge, wanted = hub(github)
     waits = hurry(forge)

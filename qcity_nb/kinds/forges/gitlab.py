@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from ...decide.wording import nearest
 from ...errors import BadInput, PlatformError
 from ...model.agent import OWNED, Package, Remote, RemoteJob, Wanted
 from ...ports import Registration
@@ -40,6 +41,11 @@ class _Made(msgspec.Struct):
 
 class _Scope(msgspec.Struct):
     id: int
+
+
+class _Named(msgspec.Struct):
+    path_with_namespace: str = ""  # of a project
+    full_path: str = ""  # of a group
 
 
 class _Pipeline(msgspec.Struct):
@@ -95,8 +101,13 @@ class GitLab:
             raise
 
     def find(self, name: str) -> Remote | None:
-        """The newest runner of that description."""
-        mine = [one for one in self.runners() if one.name == name]
+        """The newest runner of that description. An unknown project or group is answered with the nearest one that the token sees."""
+        try:
+            mine = [one for one in self.runners() if one.name == name]
+        except PlatformError as error:
+            if near := self._near() if error.kind == "not_found" else "":
+                raise PlatformError(error.what, f'Did you mean "{near}"?', kind=error.kind, needed=error.needed) from error
+            raise
         return self.runner(max(one.id for one in mine)) if mine else None
 
     def register(self, wanted: Wanted) -> Registration:
@@ -175,6 +186,16 @@ class GitLab:
     def skew(self) -> timedelta | None:
         """Our clock minus GitLab's."""
         return self.caller.skew
+
+    def _near(self) -> str:
+        """The project or group of the person whose token it is with the nearest path; empty when none is near, or nobody says."""
+        groups = self._family == "groups"
+        mine = {"min_access_level": "40"} if groups else {"membership": "true", "simple": "true"}  # 40: maintainers may have runners
+        try:
+            found = self.caller.get(f"/{self._family}", list[_Named], per_page="100", order_by="id", sort="desc", **mine)
+        except PlatformError:
+            return ""
+        return nearest(self._wanted.scope, [one.full_path or one.path_with_namespace for one in found])
 
 
 def _remote(one: _Runner) -> Remote:

@@ -115,6 +115,14 @@ def _group_projects(call: Call) -> Reply:
     return call.listing(shapes.project(call.state, one) for one in call.state.projects.values() if one.path.startswith(inside))
 
 
+def _projects(call: Call) -> Reply:
+    return call.listing(shapes.project(call.state, one) for one in call.state.projects.values() if call.sees(one.path))
+
+
+def _groups(call: Call) -> Reply:
+    return call.listing(shapes.group(call.state, one) for one in call.state.groups.values() if call.sees(one.path))
+
+
 def _in_scope(call: Call, jobs: list[Job]) -> Reply:
     scopes = {*call.request.every("scope[]"), *call.request.every("scope")}
     return call.listing(shapes.job(call.state, job) for job in jobs if not scopes or job.status in scopes)
@@ -233,6 +241,7 @@ _TABLE = [
     ("GET", "/runners/{runner}/jobs", _runner_jobs, _READ),
     ("GET", "/runners/{runner}/managers", _managers, (*_READ, *_MANAGE)),
     ("POST", "/runners/{runner}/reset_authentication_token", _reset, _MANAGE),
+    ("GET", "/projects", _projects, _READ),
     ("GET", _P, _project, _READ),
     ("GET", _P + "/runners", _project_runners, (*_READ, *_MANAGE)),
     ("GET", _P + "/jobs", _jobs, _READ),
@@ -247,6 +256,7 @@ _TABLE = [
     ("GET", _P + "/pipelines/{pipeline}/jobs", _pipeline_jobs, _READ),
     ("POST", _P + "/pipelines/{pipeline}/retry", _retry_pipeline, ()),
     ("POST", _P + "/pipelines/{pipeline}/cancel", _cancel_pipeline, ()),
+    ("GET", "/groups", _groups, _READ),
     ("GET", "/groups/{group}", _group, _READ),
     ("GET", "/groups/{group}/projects", _group_projects, _READ),
     ("GET", "/groups/{group}/runners", _group_runners, (*_READ, *_MANAGE)),
