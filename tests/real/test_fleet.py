@@ -79,7 +79,7 @@ def test_renewals_keep_it_alive_and_its_epoch_is_in_its_environment_and_on_its_i
 def test_a_new_engine_takes_over_what_lives_without_a_new_start(one):
     engine, witness = pids(one)
     kill(engine)
-    until(one.city.link.ensure)  # its threads may hold its lock for a moment longer than it lives
+    until(one.city.link.host.ensure)  # its threads may hold its lock for a moment longer than it lives
     first = fence.of(one.city.link.store.home.service(RUNNER))
     until(lambda: fence.of(one.city.link.store.home.service(RUNNER)).stop > first.stop, seconds=30)
     if alive(witness):  # on a machine that was too slow for the fence it is started anew
