@@ -8,124 +8,17 @@ from datetime import timedelta
 
 import pytest
 
-from qcity_nb.engine.loop import Engine
-from qcity_nb.errors import BadInput
 from qcity_nb.io import fence
-from qcity_nb.model.fleet import Instant
-from qcity_nb.model.place import Ruling
 from qcity_nb.model.service import Phase
-from qcity_nb.store import commands, fleets, services
-from qcity_nb.store.database import prepare, prepare_home
-from qcity_nb.testing import FakeClock
-from qcity_nb.testing.kinds import load
-from qcity_nb.testing.leases import MemoryLease, MemoryRegister
-from qcity_nb.testing.machine import Machine
-from qcity_nb.testing.processes import FakeProcesses
+from qcity_nb.testing.fleet import TERM, FakeFleet
 from qcity_nb.testing.real_engine import until
-from qcity_nb.testing.wire import FakeWire
-
-TERM = 12.0
-
-
-class Place:
-    """A home with a machine of its own; its engine can be taken away and come back."""
-
-    def __init__(self, folder, name, clock, registers):
-        self.name, self.clock, self.registers = name, clock, registers
-        self.home = prepare_home(folder / name)
-        self.store = prepare(self.home)[0]
-        self.machine, self.leases = Machine(clock), []
-        self.away, self.ruling = False, Ruling()
-        self.boot()
-
-    def boot(self):
-        self.engine = Engine(
-            store=self.store,
-            clock=self.clock,
-            processes=FakeProcesses(self.machine),
-            wire=FakeWire(self.machine, set()),
-            kinds=lambda kind: load("runners", kind),
-            home=self.home,
-            leases=self.lease,
-            ruling=lambda _: self.ruling,
-            instant=lambda: Instant(self.clock.now().timestamp(), self.clock.now().timestamp()),
-        )
-        self.engine.start()
-
-    def lease(self, where, claim, _seconds):
-        if where != "memory":
-            raise BadInput(f'leases cannot be kept in "{where}"')
-        lease = MemoryLease(self.registers.setdefault(claim, MemoryRegister()))
-        lease.away = self.away
-        self.leases.append(lease)
-        return lease
-
-    def cut(self, *, off):
-        self.away = off
-        for lease in self.leases:
-            lease.away = off
-
-    def ask(self, verb, subject="", **args):
-        with self.store.write() as connection:
-            number = commands.ask(connection, self.store.place, verb, subject, args, at=self.clock.wall())
-        self.engine.tick()
-        with self.store.read() as connection:
-            return commands.get(connection, number)
-
-    def state(self, name="web"):
-        with self.store.read() as connection:
-            return {row.name: row for row in services.all_of(connection, self.store.place)}[name].state
-
-    def claim(self):
-        with self.store.read() as connection:
-            return {view.claim: view for view in fleets.claims_of(connection, self.store.place)}["web"]
-
-    @property
-    def up(self):
-        return any(tree.alive for tree in self.machine.running())
-
-    def settle(self):
-        """Tick until nothing is under way to the lease store."""
-
-        def answered():
-            self.engine.tick()
-            return not any(tenure.asked for tenure in self.engine.context.claims.tenures.values())
-
-        until(answered)
-
-
-class Scene:
-    def __init__(self, folder, names="ab"):
-        self.clock, self.registers = FakeClock(), {}
-        self.places = [Place(folder, name, self.clock, self.registers) for name in names]
-        self.dead = set()
-
-    def live(self, seconds):
-        for _ in range(int(seconds * 2)):
-            self.clock.advance(0.5)
-            for place in self.places:
-                if place not in self.dead:
-                    place.settle()
-            assert sum(place.up for place in self.places if place not in self.dead) <= 1
-
-    def begin(self):
-        for place in self.places:
-            named = [{"name": one.name} for one in self.places]
-            assert place.ask("fleet.join", lease="memory", term=TERM, me=place.name, places=named).status == "done"
-            answer = place.ask("runner.start", "web", kind="command", claim="web", grace=0.5)
-            assert answer.status == "done", answer.result
-            place.settle()
-        self.live(3)
-        return self.places
 
 
 @pytest.fixture
 def scene(tmp_path):
-    made = Scene(tmp_path)
+    made = FakeFleet(tmp_path)
     yield made
-    for place in made.places:
-        place.engine.stop()
-        place.store.close()
+    made.close()
 
 
 def test_one_runs_and_the_other_stands_by_and_says_why(scene):
@@ -197,72 +90,6 @@ def test_a_quarantined_runner_lets_another_place_have_its_claim(scene):
     scene.live(400)
     assert one.state().phase is Phase.QUARANTINED
     assert two.up
-
-
-def test_a_place_whose_budget_is_spent_takes_nothing_over(scene):
-    one, two = scene.places
-    for place in scene.places:
-        places = [{"name": "a", "budget": "3.5"}, {"name": "b", "budget": "0"}]
-        place.ask("fleet.join", lease="memory", term=TERM, me=place.name, places=places)
-        place.ask("runner.start", "web", kind="command", claim="web")
-    scene.live(3)
-    assert one.up
-    one.cut(off=True)
-    scene.live(TERM * 3)
-    assert not two.up
-
-
-def test_a_place_whose_terms_forbid_it_takes_nothing_over_and_says_so(scene):
-    one, two = scene.begin()
-    two.ruling = Ruling(allowed=False, why="free Colab forbids it")
-    assert one.claim().next == "b", "of another place it knows only what the fleet's table says"
-    one.cut(off=True)
-    scene.live(TERM * 3)
-    assert not two.up
-    assert two.state().reason == "this place may not take web: free Colab forbids it"
-    assert two.claim().next == "", "nobody but the one that held it"
-    two.ruling = Ruling()
-    scene.live(TERM * 2)
-    assert two.up
-
-
-def test_what_a_place_holds_it_keeps_whatever_its_terms_say_later(scene):
-    one, _two = scene.begin()
-    one.ruling = Ruling(allowed=False, why="the paid hours are over")
-    scene.live(TERM * 3)
-    assert one.up
-    assert one.claim().epoch == 1
-
-
-def test_a_place_of_a_kind_that_may_not_is_never_the_next(scene):
-    one, two = scene.places
-    for place in scene.places:
-        places = [{"name": "c", "kind": "colab", "start": 1}, {"name": "b", "start": 9}, {"name": "a", "start": 5}]
-        place.ask("fleet.join", lease="memory", term=TERM, me=place.name, places=places)
-        place.ask("runner.start", "web", kind="command", claim="web")
-    scene.live(TERM)
-    assert [place.engine._fleet._rank("web") for place in scene.places] == [0, 1]
-    assert {one.claim().next, two.claim().next} <= {"a", "b"}
-
-
-def test_a_place_that_is_ill_comes_after_those_that_are_well(tmp_path):
-    """Its disk, or its way to the platform, is no reason to let nobody run; but another place is better."""
-    scene = Scene(tmp_path, "abc")
-    one, two, three = scene.begin()
-    with two.store.write() as connection:
-        row = two.engine.context.services["web"]
-        two.engine.context.services["web"] = services.note(connection, row, trouble={"machine": "preflight: the disk is full"})
-    scene.live(1)
-    assert two.claim().next == "c"
-    one.cut(off=True)
-    scene.live(TERM * 3)
-    assert three.up
-    three.cut(off=True)
-    scene.live(TERM * 3)
-    assert two.up
-    for place in scene.places:
-        place.engine.stop()
-        place.store.close()
 
 
 def test_a_new_engine_goes_on_with_what_lives_in_the_same_epoch(scene):
@@ -399,7 +226,7 @@ class Mischief:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_a_random_life_of_three_places_never_has_two_that_run(tmp_path, seed):
-    scene = Scene(tmp_path, "abc")
+    scene = FakeFleet(tmp_path, "abc")
     scene.begin()
     mischief = Mischief(scene, seed)
     for _ in range(40):
@@ -411,15 +238,13 @@ def test_a_random_life_of_three_places_never_has_two_that_run(tmp_path, seed):
     mischief.live(TERM * 4)
     assert sum(place.up for place in scene.places) == 1
     assert scene.registers["web"].stored.record.epoch > 3
-    for place in scene.places:
-        place.engine.stop()
-        place.store.close()
+    scene.close()
 
 
 @pytest.mark.slow
 def test_a_keeper_that_minds_no_fence_is_found(tmp_path, monkeypatch):
     """The planted bug: an engine that was killed leaves its service, and another place begins."""
-    scene = Scene(tmp_path, "abc")
+    scene = FakeFleet(tmp_path, "abc")
     scene.begin()
     mischief = Mischief(scene, 0)
     monkeypatch.setattr(fence, "of", lambda _folder: fence.Fence(epoch=1, stop=1e12, kill=1e12))  # the bug itself
@@ -428,6 +253,4 @@ def test_a_keeper_that_minds_no_fence_is_found(tmp_path, monkeypatch):
     scene.dead.add(holder)
     with pytest.raises(AssertionError):
         mischief.live(TERM * 3)
-    for place in scene.places:
-        place.engine.stop()
-        place.store.close()
+    scene.close()
