@@ -105,8 +105,10 @@ def test_gitlab(ask):
             fake.job(job).archive = ("a.zip", b"zip")
         for path in ("", "/all", f"/{one.id}", f"/{one.id}/jobs", f"/{one.id}/managers"):
             ask(fake, "GET", f"/runners{path}")
-        for path in ("/user", "/version", "/personal_access_tokens/self", "/groups/acme", "/groups/acme/projects", "/groups/acme/runners"):
+        for path in ("/user", "/version", "/personal_access_tokens/self", "/projects"):
             ask(fake, "GET", path)
+        for path in ("", "/acme", "/acme/projects", "/acme/runners"):
+            ask(fake, "GET", f"/groups{path}")
         for path in ("", "/runners", "/jobs", f"/jobs/{job}", f"/jobs/{job}/trace", f"/jobs/{job}/artifacts", "/pipelines"):
             ask(fake, "GET", at + path)
         pipeline, manual = f"{at}/pipelines/{given['variables'][-1]['value']}", fake.queue_job(REPO, manual=True)
