@@ -1,0 +1,194 @@
+"""The bench of notebooks: ours beside papermill's command, warm papermill, nbclient and nbconvert. `python tests/bench/notebooks.py [--quick]`.
+
+Each contestant runs in a process of its own. It prints a table with ratios from this one run and asserts nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import psutil
+from nbformat import v4
+
+TINY = ("a = 1", "print('a is', a)", "a + 1")
+HEAVY = ("a = 1", "import pandas as pd, plotly.graph_objects as go", "go.Figure(go.Bar(y=pd.Series(range(a + 3)).tolist())).to_json()[:20]")
+
+WARM = """
+import json, logging, sys, time
+from concurrent.futures import ThreadPoolExecutor
+asked = json.loads(sys.argv[1])
+begin, cpu = time.monotonic(), time.process_time()
+if asked["tool"] == "nbclient":
+    import nbformat
+    from nbclient import NotebookClient
+    def run(number):
+        nb = nbformat.read(asked["source"], as_version=4)
+        NotebookClient(nb, kernel_name="python3").execute()
+        nbformat.write(nb, asked["targets"][number])
+else:
+    import papermill
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    engine = "qcity" if asked["tool"] == "qcity" else None
+    def run(number):
+        papermill.execute_notebook(
+            asked["source"], asked["targets"][number], parameters={"a": number}, engine_name=engine, progress_bar=False, **asked["more"]
+        )
+if asked["warm"]:
+    run(0)
+    begin = time.monotonic()
+with ThreadPoolExecutor(asked["at_once"]) as pool:
+    list(pool.map(run, range(len(asked["targets"]))))
+import psutil
+print(json.dumps({"seconds": time.monotonic() - begin, "written": psutil.Process().io_counters().write_chars}))
+"""
+
+
+class Room:
+    """A folder with a notebook in it."""
+
+    def __init__(self, folder: Path, *cells: str) -> None:
+        self.folder, self.source = folder, folder / "in.ipynb"
+        made = v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "x", "language": "python"}})
+        made.cells = [v4.new_code_cell(cell) for cell in cells]
+        made.cells[0].metadata["tags"] = ["parameters"]
+        nbformat.write(made, self.source)
+
+    def targets(self, number: int) -> list[str]:
+        return [str(self.folder / f"out-{one}.ipynb") for one in range(number)]
+
+    def warm(self, tool: str, number: int, *, at_once: int = 1, warm: bool = True, **more: object) -> dict[str, float]:
+        """Runs in one process that has imported what it needs."""
+        asked = {"tool": tool, "source": str(self.source), "targets": self.targets(number), "at_once": at_once, "warm": warm, "more": more}
+        return dict(spoken(WARM, asked))
+
+    def command(self, number: int, *options: str) -> float:
+        """Runs by papermill's command, one process each."""
+        begin = time.monotonic()
+        for one, target in enumerate(self.targets(number)):
+            command = [sys.executable, "-m", "papermill", *options, "--no-progress-bar", "-p", "a", str(one), str(self.source), target]
+            subprocess.run(command, check=True, capture_output=True)
+        return time.monotonic() - begin
+
+    def nbconvert(self, number: int) -> float:
+        """Runs by `jupyter nbconvert --execute`."""
+        begin = time.monotonic()
+        for target in self.targets(number):
+            command = [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", str(self.source), "--output", target]
+            subprocess.run(command, check=True, capture_output=True)
+        return time.monotonic() - begin
+
+
+def spoken(code: str, asked: dict[str, object]) -> Any:
+    """What a process said last."""
+    done = subprocess.run([sys.executable, "-c", code, json.dumps(asked)], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def shown(title: str, ours: float, others: dict[str, float], unit: str = "s") -> None:
+    """One line: ours, and each other one with how many times ours it took."""
+    cells = "  ".join(f"{name} {value:.2f} {unit} ({value / ours:.1f}x)" for name, value in others.items())
+    print(f"{title:44} ours {ours:.2f} {unit}  {cells}", flush=True)
+
+
+def tiny(folder: Path, number: int) -> None:
+    room = Room(folder, *TINY)
+    command, few = room.command(number), max(1, number // 5)
+    others = {"papermill command": command, "papermill warm": room.warm("papermill", number)["seconds"]}
+    others["nbclient warm"] = room.warm("nbclient", number)["seconds"]
+    others |= {"nbconvert": room.nbconvert(few) * number / few} if importlib.util.find_spec("nbconvert") else {}
+    shown(f"{number} tiny notebooks, one after another", room.warm("qcity", number)["seconds"], others)
+    shown(f"{number} tiny notebooks, each by the command", room.command(number, "--engine", "qcity"), {"papermill command": command})
+
+
+def heavy(folder: Path, number: int) -> None:
+    room = Room(folder, *HEAVY)
+    ours = room.warm("qcity", number, at_once=2)["seconds"]
+    shown(f"{number} with pandas and plotly, two at a time", ours, {"papermill warm": room.warm("papermill", number, at_once=2)["seconds"]})
+
+
+def many_cells(folder: Path, number: int) -> None:
+    room = Room(folder, "a = 1", *["a += 1"] * (number - 1))
+    plain = room.warm("nbclient", 1)["seconds"]
+    ours, theirs = room.warm("qcity", 1)["seconds"], room.warm("papermill", 1)["seconds"]
+    shown(f"a notebook of {number} cells", ours, {"papermill warm": theirs, "nbclient (plain execution)": plain})
+
+
+def much_output(folder: Path, size: int) -> None:
+    room = Room(folder, "a = 1", f"print('x' * {size})")
+    written = {tool: room.warm(tool, 1, warm=False)["written"] / size for tool in ("qcity", "papermill")}
+    shown(f"an output of {size / 1e6:.0f} MB: times written", written["qcity"], {"papermill": written["papermill"]}, "times")
+
+
+def memory(folder: Path, number: int) -> None:
+    wait = f"import pandas, plotly.graph_objects, time, os\nopen({str(folder)!r} + f'/up-{{os.getpid()}}', 'w').close()\n"
+    wait += f"while os.path.exists({str(folder / 'go')!r}): time.sleep(0.05)"
+    found: dict[str, float] = {}
+    for tool in ("qcity", "papermill"):
+        room = Room(folder, "a = 1", wait)
+        (folder / "go").touch()
+        asked = {"tool": tool, "source": str(room.source), "targets": room.targets(number), "at_once": number, "warm": False, "more": {}}
+        with subprocess.Popen([sys.executable, "-c", WARM, json.dumps(asked)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            while len(list(folder.glob("up-*"))) < number:
+                time.sleep(0.05)
+            tree = psutil.Process(process.pid).children(recursive=True)
+            found[tool] = sum(one.memory_full_info().pss for one in tree) / (1 << 20)
+            (folder / "go").unlink()
+        for mark in folder.glob("up-*"):
+            mark.unlink()
+    shown(f"{number} live kernels with pandas and plotly", found["qcity"], {"papermill": found["papermill"]}, "MB")
+
+
+def first_cell(folder: Path, rounds: int) -> None:
+    found = {}
+    for tool in ("qcity", "papermill"):
+        room = Room(folder, f"import time; open({str(folder / 'began')!r}, 'a').write(f'{{time.time()}}\\n')")
+        (folder / "began").unlink(missing_ok=True)
+        code = WARM.replace("def run(number):\n        papermill", "def run(number):\n        asked['at'].append(time.time())\n        papermill")
+        code = code.replace("begin, cpu =", "asked['at'] = []\nbegin, cpu =") + "\nprint(json.dumps(asked['at']))"
+        asked = {"tool": tool, "source": str(room.source), "targets": room.targets(rounds), "at_once": 1, "warm": True, "more": {}}
+        asked_at, began = spoken(code, asked), [float(line) for line in (folder / "began").read_text().split()]
+        found[tool] = sorted(later - earlier for earlier, later in zip(asked_at, began, strict=True))[len(began) // 2] * 1000
+    shown("from being asked to the first cell", found["qcity"], {"papermill warm": found["papermill"]}, "ms")
+
+
+def main() -> int:
+    """Print each line as it comes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer notebooks")
+    parser.add_argument("--only", default="", help="the scene of this name")
+    asked = parser.parse_args()
+    small = asked.quick
+    scenes: dict[str, Callable[[Path], None]] = {
+        "tiny": lambda folder: tiny(folder, 5 if small else 20),
+        "heavy": lambda folder: heavy(folder, 6 if small else 20),
+        "cells": lambda folder: many_cells(folder, 100 if small else 500),
+        "output": lambda folder: much_output(folder, 5_000_000 if small else 50_000_000),
+        "memory": lambda folder: memory(folder, 3 if small else 8),
+        "first": lambda folder: first_cell(folder, 5 if small else 20),
+    }
+    os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
+    for name, scene in scenes.items():
+        if asked.only in name:
+            folder = Path(tempfile.mkdtemp(prefix="qcity-bench-"))
+            try:
+                scene(folder)
+            finally:
+                shutil.rmtree(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
