@@ -24,7 +24,7 @@ from ..errors import BadInput, HomeError, NotFound, PlaceError, QCityError
 from ..io import secrets
 from ..io.files import write_atomic
 from ..model.fleet import Candidate, FleetConfig, PlaceConfig
-from ..model.place import PlaceAnswer, PlaceAsk, PlaceReport, PlaceState, Running, Sighting
+from ..model.place import SHARED_STORE, PlaceAnswer, PlaceAsk, PlaceReport, PlaceState, Running, Sighting
 from ..store import commands, lease
 from .link import Link, now
 from .settings import read
@@ -202,7 +202,9 @@ class Places(Shown):
         )
 
     def provide(self, config: PlaceConfig) -> None:
-        """Take over the token that a kind needs, from where people keep it."""
+        """Take over the token that a kind needs, from where people keep it, and the address of a store that is to be shared."""
+        if config.options.get("store") == "shared" and not self._link.store.embedded:
+            secrets.keep(self._link.store.home, SHARED_STORE, self._link.store.url.render_as_string(hide_password=False))
         home, name = self._link.store.home, config.options.get("token", config.kind)
         value, source = secrets.find(TOKENS[config.kind]) if config.kind in TOKENS else ("", "")
         if value and (not secrets.has(home, name) or secrets.load(home, name) != value):

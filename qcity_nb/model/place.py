@@ -9,6 +9,9 @@ from enum import Enum
 
 from .fleet import PlaceConfig
 
+SHARED_STORE = "shared-store"
+"""Under which name the address of a store that places share is kept for a runner that hands it on: like a token, for it may hold a password."""
+
 
 class Venue(Enum):
     """What kind of environment a process finds itself in."""

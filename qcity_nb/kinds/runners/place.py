@@ -21,9 +21,10 @@ from ...decide import tenure
 from ...decide.places import failing
 from ...decide.redact import redact
 from ...errors import BadInput, PlaceError, QCityError
+from ...io import secrets
 from ...model.fleet import PlaceConfig
 from ...model.home import Home
-from ...model.place import Running
+from ...model.place import SHARED_STORE, Running
 from ...model.service import Exit, ServiceSpec
 from ...ports import Launch, Place
 from ..places import open_place, parcel
@@ -106,11 +107,12 @@ class Elsewhere:
         for name, why in {**refused, **ill}.items():
             say(f"{name}: {why}")
         order = [one.place for one in tenure.order(tenure.candidates(list(self._configs.values()), refused=refused, ill=ill)) if one.healthy]
+        store = secrets.load(self._home, SHARED_STORE) if secrets.has(self._home, SHARED_STORE) else ""
         up = [name for name in order if self._places[name].status().running in ALIVE]
         for name in [*up, *order]:
             try:
                 self.at = name  # from here on there may be something to end
-                say(self._places[name].start(parcel.pack(self._configs[name], home=self._home, store="")).sentence)
+                say(self._places[name].start(parcel.pack(self._configs[name], home=self._home, store=store)).sentence)
                 return
             except QCityError as error:
                 say(f"{name}: {error}")
