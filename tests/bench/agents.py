@@ -283,7 +283,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="faults whose name contains this")
     parser.add_argument("--speed", type=float, default=240.0, help="how much faster time passes")
     asked = parser.parse_args()
-    rounds = 1 if asked.quick else 5
+    rounds = 1 if asked.quick else 3
     print(f"time is played {asked.speed:.0f} times faster; seconds are real: acted on, running again p50/p95, did a job afterwards")
     print(f"a zombie is found after {symptoms.WAITING_SILENCE} with a job that waits, {symptoms.IDLE_SILENCE} without (counted time)")
     print(f"{'':24}" + "".join(f"{kind.label:>36}" for kind in ALL), flush=True)

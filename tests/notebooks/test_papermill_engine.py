@@ -280,6 +280,17 @@ def test_a_kernel_that_cannot_be_forked_is_started(desk, monkeypatch):
     assert int(desk.text(1)) != os.getpid()
 
 
+@pytest.mark.parametrize("tool", [["pytest", "-q", "-p", "no:cacheprovider", "-W", "ignore", "-o", "addopts=", "--nbval-lax"], ["papermill"]])
+def test_nbval_and_plain_papermill_fork_too_when_they_are_told(desk, tool):
+    told = f"import os\nwords = open(f'/proc/{{os.getppid()}}/cmdline').read()\nopen({str(desk.folder / 'parent')!r}, 'w').write(words)\nprint('x')"
+    desk.write("a = 1", told)
+    target = [str(desk.target)] if tool[0] == "papermill" else []
+    env = {**os.environ, "JUPYTER_DEFAULT_PROVISIONER_NAME": "qcity-fork"}
+    done = subprocess.run([sys.executable, "-m", *tool, str(desk.source), *target], env=env, cwd=desk.folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ZYGOTE in (desk.folder / "parent").read_text()
+
+
 def test_a_kernel_that_is_not_installed_is_a_sentence(desk):
     with pytest.raises(NotFound, match='no kernel "pyhton3" is installed') as caught:
         desk.run("a = 1", kernel="pyhton3")
