@@ -100,7 +100,8 @@ class Cluster:
     """A PostgreSQL server in a temporary folder, as the user postgres when we are root: the server refuses to run as root."""
 
     def __init__(self, programs: Path) -> None:
-        self._programs, self.folder = programs, Path(tempfile.mkdtemp(prefix="qcity-pg-"))
+        where = "/tmp" if os.geteuid() == 0 else None  # root's own folder for temporary files may be closed to the user postgres
+        self._programs, self.folder = programs, Path(tempfile.mkdtemp(prefix="qcity-pg-", dir=where))
         self._become: dict[str, object] = {}
         if os.geteuid() == 0:
             user = pwd.getpwnam("postgres")
