@@ -143,8 +143,16 @@ def forbidden(places: Iterable[PlaceConfig], *, me: str, mine: Ruling) -> dict[s
         me: the name of the place that asks.
         mine: what policy says of where it really is.
     """
-    rulings = {place.name: policy(Venue.COLAB, tier_of(place.options)) for place in places if place.kind == "colab"}
+    rulings = {place.name: _understood(place) for place in places if place.kind == "colab"}
     return {name: ruling.why for name, ruling in {**rulings, me: mine}.items() if not ruling.allowed}
+
+
+def _understood(place: PlaceConfig) -> Ruling:
+    """What policy says of a Colab; one whose tier cannot be read may not take anything over."""
+    try:
+        return policy(Venue.COLAB, tier_of(place.options))
+    except BadInput as error:
+        return Ruling(allowed=False, why=error.what, todo=error.todo)
 
 
 def _colab(tier: Tier) -> Ruling:

@@ -17,6 +17,7 @@ from ..model.schedule import CatchUp, Moment, Retry, Schedule
 from .wording import did_you_mean
 
 FIELDS = ("minute", "hour", "day of month", "month", "day of week")
+SOME_DAY = datetime(2024, 1, 1, tzinfo=timezone.utc)  # to find out whether a line can be read
 MOST = 1000
 """Moments of one schedule that are looked at in one go: a year of downtime and a schedule for every minute are no reason to hang."""
 LATE = timedelta(seconds=60)
@@ -39,7 +40,7 @@ def check(schedule: Schedule) -> Schedule:
         raise BadInput(f"{schedule.name}: retries is {schedule.retry.times}", "It has to be 0 or more")
     if schedule.timeout is not None and schedule.timeout <= timedelta(0):
         raise BadInput(f"{schedule.name}: its timeout is not more than nothing", "Leave it out, or write 30m")
-    if upcoming(schedule, after=datetime(2024, 1, 1, tzinfo=timezone.utc)) is None:
+    if upcoming(schedule, after=SOME_DAY) is None:
         raise BadInput(f'{schedule.name}: "{schedule.cron}" never comes', "Such a day is in no month")
     return schedule
 
@@ -72,11 +73,11 @@ def cron_of(line: str) -> str:
         alone = ["*"] * len(parts)
         alone[number] = part
         try:
-            CronSim(" ".join(alone), datetime(2024, 1, 1))  # noqa: DTZ001 - only whether it can be read
+            CronSim(" ".join(alone), SOME_DAY)
         except CronSimError:
             raise BadInput(f'the cron line "{line}": its {name} is "{part}"', f"It may be {_ALLOWED[name]}, a list, a range or a step") from None
     try:
-        CronSim(text, datetime(2024, 1, 1))  # noqa: DTZ001
+        CronSim(text, SOME_DAY)
     except CronSimError:
         raise BadInput(f'the cron line "{line}" never comes', "Such a day is in no month") from None
     return text

@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection
 
 from ..decide import supervise
 from ..decide import tenure as rules
-from ..decide.places import forbidden
+from ..decide.places import forbidden, tier_of
 from ..decide.tenure import Swap, Tenure
 from ..errors import BadInput, NotFound, Refused, StoreError
 from ..model.fleet import ClaimView, FleetConfig, Instant, PlaceConfig, Tenancy
@@ -89,6 +89,8 @@ class Fleet:
         if self._leases is None:
             raise Refused("this engine has no lease stores", "qcity engine stop, then try again")
         self._leases(config.lease, "join", 5.0).close()  # an address that cannot be used is said at once
+        for place in config.places:
+            tier_of(place.options)
         old = claims.config
         if old is not None and (old.lease, old.term) != (config.lease, config.term) and any(row.state.phase in ALIVE for row in self._claimed()):
             raise Refused(f"runners run under claims of {old.lease}", "Stop them first: qcity runner stop NAME")
@@ -266,7 +268,7 @@ class Fleet:
     def _order(self, claim: str) -> list[str]:
         """The places that may take a claim, the best first, as this one knows them."""
         config, me = self._c.claims.config, self._me()
-        refused = forbidden(config.places, me=me.name, mine=self._ruling(me)) if config else {}
+        refused = forbidden(config.places, me=me.name, mine=self._ruled(me)) if config else {}
         ill = {me.name: why} if (why := self._ill(claim)) else {}
         return [one.place for one in rules.order(rules.candidates(config.places, refused=refused, ill=ill))] if config else []
 
@@ -278,9 +280,16 @@ class Fleet:
     def _unfit(self) -> str:
         """Why this place may take nothing over; empty when it may. What it holds it keeps."""
         me = self._me()
-        if not (ruling := self._ruling(me)).allowed:
+        if not (ruling := self._ruled(me)).allowed:
             return ruling.why
         return "its budget is spent" if me.budget is not None and me.budget <= 0 else ""
+
+    def _ruled(self, me: PlaceConfig) -> Ruling:
+        """What policy says of this place; a store may hold what an older version did not look at."""
+        try:
+            return self._ruling(me)
+        except BadInput as error:
+            return Ruling(allowed=False, why=error.what, todo=error.todo)
 
     def _ill(self, claim: str) -> str:
         """Why a healthy place should come before this one: what its store, its machine, or its way to the platform lacks."""

@@ -126,6 +126,8 @@ def test_a_claim_without_a_fleet_is_refused_and_a_bad_fleet_too(scene):
     assert (answer.status, answer.result["kind"]) == ("refused", "Refused")
     assert "in no fleet" in answer.result["error"]
     cases = [("drive:x", TERM, "cannot be kept"), ("memory", 0.1, "cannot be"), ("memory", "x", "cannot be used")]
+    bad = one.ask("fleet.join", lease="memory", term=TERM, places=[{"name": "c", "kind": "colab", "options": {"tier": "payed"}}])
+    assert (bad.status, bad.result["error"]) == ("refused", '"payed" is no tier')
     for lease, term, says in cases:
         answer = one.ask("fleet.join", lease=lease, term=term)
         assert answer.status == "refused"

@@ -19,7 +19,7 @@ import pytest
 from nbformat import v4
 from papermill.exceptions import PapermillExecutionError
 
-from qcity_nb.errors import NotFound
+from qcity_nb.errors import BadInput, NotFound
 from qcity_nb.kinds.notebooks import outputs
 from qcity_nb.kinds.notebooks.execution import RunEnded
 from qcity_nb.testing.real_engine import until
@@ -229,6 +229,25 @@ def test_a_relative_output_is_where_papermill_puts_it_whatever_folder_the_kernel
     assert desk.text(1) == f"{desk.folder / 'elsewhere'}\n"
     assert desk.states == ["completed"] * 2
     assert not list((desk.folder / "elsewhere").iterdir())
+
+
+def test_the_same_name_in_another_folder_is_another_file_and_one_that_begins_another_is_itself(desk, monkeypatch):
+    """One process, many runs: what papermill is told may be the same words for different files."""
+    desk.write("a = 1", "print(a)")
+    for number, name in enumerate(("one", "two")):
+        (desk.folder / name).mkdir()
+        monkeypatch.chdir(desk.folder / name)
+        papermill.execute_notebook("../in.ipynb", "out.ipynb", parameters={"a": number}, engine_name="qcity", progress_bar=False)
+    papermill.execute_notebook("../in.ipynb", "out.ipynb.ipynb", parameters={"a": 2}, progress_bar=False)
+    found = [desk.folder / "one/out.ipynb", desk.folder / "two/out.ipynb", desk.folder / "two/out.ipynb.ipynb"]
+    assert [nbformat.read(path, as_version=4).cells[2].outputs[0].text for path in found] == ["0\n", "1\n", "2\n"]
+
+
+def test_an_option_that_there_is_not_is_a_sentence(desk):
+    with pytest.raises(BadInput, match='has no option "run_timout"') as caught:
+        desk.run("a = 1", run_timout=3)
+    assert "run_timeout" in caught.value.todo
+    assert not desk.target.exists()
 
 
 def test_what_a_file_still_held_is_written(desk):

@@ -20,11 +20,13 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.log import logger
 
 from ...decide.notebook import imports
-from ...errors import EngineError
+from ...decide.wording import did_you_mean
+from ...errors import BadInput, EngineError
 from . import kernels
 from .outputs import LIMIT, Outputs
 from .record import CANCELLED, DEAD, DONE, FAILED, TIMED_OUT, Record
 
+OPTIONS = ("execution_timeout", "run_timeout", "start_timeout", "autosave_cell_every", "max_output", "log_output", "progress_bar", "cwd")
 GRACE = 5.0
 """Seconds that a cell gets after an interrupt before its kernel is killed."""
 
@@ -52,7 +54,9 @@ def execute(
     autosave_cell_every: float = 1,
     max_output: int = LIMIT,
     cwd: str | Path | None = None,
-    **_: Any,
+    timeout: float | None = None,
+    input_path: str | None = None,  # noqa: ARG001 - papermill tells every engine
+    **unknown: Any,
 ) -> NotebookNode:
     """Run a notebook from its first cell to its last, or to the one that fails.
 
@@ -61,22 +65,26 @@ def execute(
         kernel_name: a kernel that is installed.
         output_path: where it is saved while it runs and at its end.
         start_timeout: seconds for the kernel to answer.
-        execution_timeout: seconds for one cell; None means as long as it takes.
+        execution_timeout: seconds for one cell; None means as long as it takes. `timeout` is its other name.
         run_timeout: seconds for all of it.
         autosave_cell_every: 0 keeps it from being saved while a cell runs.
         max_output: bytes of output that a cell may have; what is left out is said in the cell.
         cwd: the kernel's folder.
 
     Raises:
+        BadInput: an option that there is not.
         RunEnded: a timeout, a cancellation, the death of the kernel.
         OSError: the notebook could not be saved.
     """
+    if unknown:
+        name = sorted(unknown)[0]
+        raise BadInput(f'the engine qcity has no option "{name}"', did_you_mean(name, OPTIONS, what="option"))
     record = Record(nb, output_path, progress_bar=progress_bar, log_output=log_output, autosave_cell_every=autosave_cell_every)
     record.notebook_start()
     client = Client(
         record,
         kernel_name=kernel_name,
-        timeout=execution_timeout,
+        timeout=execution_timeout or timeout,
         startup_timeout=start_timeout,
         log=logger,
         log_output=log_output,
@@ -198,8 +206,8 @@ class Client(PapermillNotebookClient):
         if not cells.done():
             cells.cancel()
             await asyncio.wait({cells})
-        with contextlib.suppress(BaseException):
-            cells.result()
+        if not cells.cancelled():
+            cells.exception()  # known already: the record has it
 
     def _told(self, error: BaseException) -> RunEnded:
         where = f"cell {self.at + 1} of {len(self.nb.cells)}"

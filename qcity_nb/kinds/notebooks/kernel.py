@@ -11,7 +11,7 @@ def main(argv: list[str] | None = None) -> None:
     import zmq
     from ipykernel.kernelapp import IPKernelApp
 
-    class Kernel(IPKernelApp):  # type: ignore[misc,unused-ignore]
+    class Kernel(IPKernelApp):
         """ipykernel drops what a slow reader has not fetched."""
 
         def _bind_socket(self, socket: Any, port: int) -> Any:

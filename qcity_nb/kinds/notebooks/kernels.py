@@ -87,13 +87,21 @@ async def connect(km: AsyncKernelManager, timeout: float) -> AsyncKernelClient:
     """
     kc: AsyncKernelClient = km.client(context=_context())
     kc.start_channels(hb=False, stdin=False)
+    try:
+        await _ready(km, kc, timeout)
+    except BaseException:
+        kc.stop_channels()
+        raise
+    return kc
+
+
+async def _ready(km: AsyncKernelManager, kc: AsyncKernelClient, timeout: float) -> None:
     deadline, wait = asyncio.get_running_loop().time() + timeout, 0.01
-    while True:
-        if await _heard(kc, kc.kernel_info(), wait=wait):
-            return kc
+    while not await _heard(kc, kc.kernel_info(), wait=wait):
         wait = min(wait * 2, 1.0)
         if not await km.is_alive():
-            raise EngineError(f"the kernel {km.kernel_name} died before it was ready", "Start it by hand to see why: jupyter console --kernel")
+            todo = f"Start it by hand to see why: jupyter console --kernel {km.kernel_name}"
+            raise EngineError(f"the kernel {km.kernel_name} died before it was ready", todo)
         if asyncio.get_running_loop().time() > deadline:
             raise EngineError(f"the kernel {km.kernel_name} has not answered within {timeout:g} s", "Try again, or give it a longer start_timeout")
 

@@ -66,10 +66,6 @@ class Record(NotebookExecutionManager):
         self._saved = time.monotonic()
         self._cost = self._saved - begin
 
-    def cell_exception(self, cell: NotebookNode, cell_index: int | None = None, **more: Any) -> None:
-        """A cell failed, timed out, or lost its kernel."""
-        super().cell_exception(cell, cell_index, **more)
-
     def end(self, status: str, *, reason: str = "", cell: int | None = None) -> None:
         """How the run ended, for readers of the file: cells that never ran stay pending.
 
@@ -102,29 +98,46 @@ class Record(NotebookExecutionManager):
 
 
 class Whole(LocalHandler):
-    """How papermill itself writes a file of ours at the end: whole or not at all."""
+    """How papermill itself writes a file of ours at the end: whole or not at all.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        given: the output as papermill was told it; papermill asks for every path that begins so.
+        path: where that is.
+        rest: does what is not about it.
+    """
+
+    def __init__(self, given: str, path: Path, rest: LocalHandler) -> None:
         super().__init__()
-        self.path = path
+        self.given, self.path, self.rest = given, path, rest
 
-    def write(self, buf: str, _path: str) -> None:
+    def read(self, path: str) -> str:
+        """Read what lies there, wherever papermill is."""
+        return str(self.rest.read(path))
+
+    def listdir(self, path: str) -> list[str]:
+        """What is in a folder."""
+        return list(self.rest.listdir(path))
+
+    def write(self, buf: str, path: str) -> None:
         """Write it."""
-        write_whole(buf, self.path)
+        if path == self.given:
+            write_whole(buf, self.path)
+        else:
+            self.rest.write(buf, path)
 
 
 def local(output_path: str) -> Path | None:
     """Where papermill writes an output, whatever folder is the current one by then; None when that is no file of this machine."""
     handler = papermill_io.get_handler(output_path)
-    if isinstance(handler, Whole):
-        return handler.path
-    if not isinstance(handler, LocalHandler):
+    rest = handler.rest if isinstance(handler, Whole) else handler
+    if not isinstance(rest, LocalHandler):
         return None
-    path = Path(handler._cwd or os.getcwd(), output_path)  # noqa: SLF001 - papermill has no other way to ask
-    mine = [one for one in papermill_io._handlers if isinstance(one[1], Whole)]  # noqa: SLF001
-    for old in mine[KEPT:]:
-        papermill_io._handlers.remove(old)  # noqa: SLF001 - there is no way to take one back
-    papermill_io.register(output_path, Whole(path))
+    path = Path(rest._cwd or os.getcwd(), output_path)  # noqa: SLF001 - papermill has no other way to ask
+    known = papermill_io._handlers  # noqa: SLF001 - there is no way to take one back
+    mine = [one for one in known if isinstance(one[1], Whole)]
+    for old in [one for number, one in enumerate(mine) if number >= KEPT or one[0] == output_path]:
+        known.remove(old)
+    papermill_io.register(output_path, Whole(output_path, path, rest))
     return path
 
 

@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 import sysconfig
-import time
+import traceback
 from typing import Any
 
 KERNEL = ("ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "ipykernel.debugger", "IPython.core.completer", "tornado.ioloop")
@@ -96,15 +96,11 @@ def _import(names: list[str]) -> None:
                 importlib.import_module(name)
             code = 0 if _threads() == 1 else 1
         os._exit(code)
-    deadline = time.monotonic() + TRY_SECONDS
-    while True:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            break
-        if time.monotonic() > deadline:
-            os.kill(pid, signal.SIGKILL)
-        time.sleep(0.002)
-    if status == 0:
+    handle = os.pidfd_open(pid)
+    if not select.select([handle], [], [], TRY_SECONDS)[0]:
+        os.kill(pid, signal.SIGKILL)
+    os.close(handle)
+    if os.waitpid(pid, 0)[1] == 0:
         for name in fresh:
             importlib.import_module(name)
         gc.freeze()
@@ -129,8 +125,11 @@ def _installed(name: str) -> bool:
 
 
 def _become(asked: dict[str, Any], lines: list[socket.socket], pipes: list[int], fds: list[int]) -> None:
-    """In the child: be a kernel as if it had been started."""
-    code = 1
+    """In the child: be a kernel as if it had been started, and leave as any program does: its threads awaited, its files written.
+
+    Raises:
+        SystemExit: the kernel is over.
+    """
     try:
         signal.set_wakeup_fd(-1)
         os.setsid()
@@ -152,16 +151,10 @@ def _become(asked: dict[str, Any], lines: list[socket.socket], pipes: list[int],
         from qcity_nb.kinds.notebooks import kernel
 
         kernel.main(asked["argv"][1:])
-        code = 0
-    except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else 1 if error.code else 0
-    except BaseException:  # noqa: BLE001 - the last words of a process
-        import traceback
-
+    except Exception:
         traceback.print_exc()
-    finally:
-        _farewell()
-        os._exit(code)
+        raise SystemExit(1) from None
+    raise SystemExit(0)
 
 
 def _reseed() -> None:
@@ -171,20 +164,6 @@ def _reseed() -> None:
     random.seed()
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()
-
-
-def _farewell() -> None:
-    """What an interpreter does at its end."""
-    import atexit
-    import threading
-
-    with contextlib.suppress(BaseException):
-        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - waits for its threads, as at any exit
-    with contextlib.suppress(BaseException):
-        atexit._run_exitfuncs()  # noqa: SLF001
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(BaseException):
-            stream.flush()
 
 
 if __name__ == "__main__":
