@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..client.city import QCity
@@ -21,6 +21,10 @@ from .demo_scene import NotSeen, Scene, play
 from .demo_stage import Stage
 
 GONE_SECONDS = 10.0
+
+
+AGAIN = 1.0
+"""Seconds until the word that it is to end is said again, when nobody has heard it."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -43,7 +47,7 @@ def run(folder: Path | None = None, *, keep: bool) -> int:
     stage = Stage()
     fate = "kept" if keep else "removed at the end, but for the report; --keep keeps it"
     code, report, scene = 1, None, None
-    with own_store(), sigterm():
+    with own_store(), sigterm() as heard:
         begin = time.monotonic()
         try:
             stage.plain(f"QCity demo · everything happens in {shown} ({fate})")
@@ -51,6 +55,7 @@ def run(folder: Path | None = None, *, keep: bool) -> int:
             report = play(scene)
             code = 0
         except KeyboardInterrupt as ended:
+            heard()
             code = 143 if isinstance(ended, Terminated) else 130
         except QCityError as error:
             stage.still()
@@ -171,20 +176,31 @@ def own_store() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def sigterm() -> Iterator[None]:
-    """SIGTERM ends it like Ctrl-C; the old handlers come back at the end."""
+def sigterm() -> Iterator[Callable[[], None]]:
+    """SIGTERM ends it like Ctrl-C; the old handlers come back at the end. What is given is to be called when the end was heard of.
+
+    An exception that is raised while Python runs a callback (of its import lock, of a weak reference) is ignored there, so it is raised again until
+    somebody has heard it.
+    """
 
     def end(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGALRM, end)
+        signal.setitimer(signal.ITIMER_REAL, AGAIN)
         raise Terminated
 
+    def heard() -> None:
+        if signal.getsignal(signal.SIGALRM) is end:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
     try:
-        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}
         signal.signal(signal.SIGTERM, end)
     except ValueError:  # not the main thread
-        yield
+        yield lambda: None
         return
     try:
-        yield
+        yield heard
     finally:
+        heard()
         for number, handler in before.items():
             signal.signal(number, handler)

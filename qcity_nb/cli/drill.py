@@ -218,7 +218,7 @@ def run(*, places: int, term: timedelta, rounds: int, json: bool) -> int:
     """The drill; 0 only if every takeover was in time and never two places held the claim."""
     say: Callable[[str], None] = (lambda _text: None) if json else out
     folder = Path(tempfile.mkdtemp(prefix="qcity-drill-")).resolve()
-    with own_store(), sigterm():
+    with own_store(), sigterm() as heard:
         drill = Drill(folder, places=places, term=term, say=say)
         try:
             say(f"{places} places, a lease term of {term.total_seconds():g} s, {count(rounds, 'round')}, in a folder that goes away")
@@ -227,6 +227,7 @@ def run(*, places: int, term: timedelta, rounds: int, json: bool) -> int:
             done = [drill.round(number, faults[(number - 1) % 3]) for number in range(1, rounds + 1)]
             doubles = doubled([spell for place in drill.places for spell in place.spells()])
         except KeyboardInterrupt as ended:
+            heard()
             out("Stopped.")
             return 143 if isinstance(ended, Terminated) else 130
         finally:

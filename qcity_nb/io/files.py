@@ -86,3 +86,8 @@ def bound(path: Path, *, limit: int) -> bool:
         return False
     write_atomic(path.with_name(path.name + ".1"), kept)
     return True
+
+
+def walkable(path: Path) -> bool:
+    """Whether any uid can walk down to `path`."""
+    return all(one.stat().st_mode & 0o001 for one in (path if path.is_dir() else path.parent, *path.parents))

@@ -14,13 +14,6 @@ from qcity_nb.testing.fleet import TERM, FakeFleet
 from qcity_nb.testing.real_engine import until
 
 
-@pytest.fixture
-def scene(tmp_path):
-    made = FakeFleet(tmp_path)
-    yield made
-    made.close()
-
-
 def test_one_runs_and_the_other_stands_by_and_says_why(scene):
     one, two = scene.begin()
     assert one.state().phase is Phase.RUNNING

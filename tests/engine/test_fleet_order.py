@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from qcity_nb.model.place import Ruling
 from qcity_nb.store import services
 from qcity_nb.testing.fleet import TERM, FakeFleet
-
-
-@pytest.fixture
-def scene(tmp_path):
-    made = FakeFleet(tmp_path)
-    yield made
-    made.close()
 
 
 def test_a_place_whose_budget_is_spent_takes_nothing_over(scene):

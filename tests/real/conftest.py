@@ -77,7 +77,7 @@ def city(tmp_path):
 @pytest.fixture
 def less(tmp_path):
     """Makes a city on a machine that has less, as `lesser.py` says; whoever it runs as owns the folder around the home."""
-    folder, made = Path(tempfile.mkdtemp(prefix="qcity-less-")), []  # pytest's own folder is closed to others
+    folder, made = Path(tempfile.mkdtemp(prefix="qcity-less-", dir="/tmp")), []  # pytest's own folder is closed to others
 
     def make(**spec):
         if os.geteuid() != 0:

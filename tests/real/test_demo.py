@@ -72,6 +72,32 @@ def test_ended_at_any_point_no_process_is_left(tmp_path, number, marker):
     assert list(tmp_path.iterdir()) == []
 
 
+LOST = """
+import gc, os, signal, sys, time, weakref
+from qcity_nb.cli.demo import Terminated, sigterm
+class Thing: pass
+with sigterm() as heard:
+    try:
+        thing = Thing()
+        kept = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+        del thing
+        print("went on", flush=True)
+        time.sleep(60)
+    except Terminated:
+        heard()
+        time.sleep(2.5)
+        print("cleared in peace")
+"""
+
+
+def test_a_signal_that_comes_while_python_runs_a_callback_is_not_lost():
+    """Python ignores what is raised there."""
+    begin = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", LOST], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.splitlines() == ["went on", "cleared in peace"], done.stderr
+    assert time.monotonic() - begin < 20
+
+
 def test_a_folder_that_is_not_empty_is_left_alone(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").write_text("precious")

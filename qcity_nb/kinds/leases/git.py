@@ -87,7 +87,8 @@ class GitLease:
         locked = next((line for line in (out + err).splitlines() if "File exists" in line), "")
         if LOST.search(out + err) and not locked:  # a lock, of a push under way or of one that was killed, is no verdict
             return None
-        raise self._unreachable(locked or err or out)
+        held = f"{self._ref} is locked by a push that is under way or was killed: File exists"
+        raise self._unreachable(held if locked else err or out)
 
     def close(self) -> None:
         """Nothing is held open."""

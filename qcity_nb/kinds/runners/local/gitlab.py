@@ -18,13 +18,14 @@ import yaml
 from ....decide import gitlab, nodes
 from ....decide.actlog import clean
 from ....errors import Refused
+from ....io.files import walkable
 from ....model.wire import RunJob
 from ....model.work import BuildPlan, JobPlan
 from ....ports import Cage
 from ...sandboxes import release
 from ...sandboxes.toolchains import visible
 from . import uids
-from .prepare import Setting, environment, folder_of, give, outermost, remove, walkable
+from .prepare import Setting, environment, folder_of, give, outermost, remove
 from .repository import Commit, Repository
 
 FILE = ".gitlab-ci.yml"

@@ -17,6 +17,7 @@ import yaml
 from ....decide import isolate, nodes
 from ....decide.actlog import ActLog
 from ....errors import MissingTool
+from ....io.files import walkable
 from ....model.home import Home
 from ....model.service import Sandbox
 from ....model.wire import RunJob
@@ -187,11 +188,6 @@ def _shown(order: RunJob, setting: Setting, own: Path) -> list[Path]:
     for place, copy in zip(places, copies, strict=True):
         shutil.copytree(place, copy, symlinks=True)
     return copies
-
-
-def walkable(path: Path) -> bool:
-    """Whether any uid can walk down to `path`."""
-    return all(one.stat().st_mode & 0o001 for one in (path if path.is_dir() else path.parent, *path.parents))
 
 
 def reachable(program: Path, setting: Setting) -> Path:
