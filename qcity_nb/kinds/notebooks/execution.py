@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -76,22 +76,12 @@ def execute(
         RunEnded: a timeout, a cancellation, the death of the kernel.
         OSError: the notebook could not be saved.
     """
-    if unknown:
-        name = sorted(unknown)[0]
-        raise BadInput(f'the engine qcity has no option "{name}"', did_you_mean(name, OPTIONS, what="option"))
+    _refuse(unknown)
     record = Record(nb, output_path, progress_bar=progress_bar, log_output=log_output, autosave_cell_every=autosave_cell_every)
     record.notebook_start()
-    client = Client(
-        record,
-        kernel_name=kernel_name,
-        timeout=execution_timeout or timeout,
-        startup_timeout=start_timeout,
-        log=logger,
-        log_output=log_output,
-        stdout_file=stdout_file,
-        stderr_file=stderr_file,
-        store_widget_state=False,
-    )
+    times = {"timeout": execution_timeout or timeout, "startup_timeout": start_timeout}
+    logs = {"log": logger, "log_output": log_output, "stdout_file": stdout_file, "stderr_file": stderr_file}
+    client = Client(record, kernel_name=kernel_name, store_widget_state=False, **times, **logs)
     client.max_output = max_output
     try:
         _finished(client.run(run_timeout, None if cwd is None else str(cwd)))
@@ -100,6 +90,12 @@ def execute(
         raise
     record.notebook_complete(save=False)
     return nb
+
+
+def _refuse(unknown: Mapping[str, object]) -> None:
+    """An option that is mistyped is no option that is left out."""
+    for name in sorted(unknown):
+        raise BadInput(f'the engine qcity has no option "{name}"', did_you_mean(name, OPTIONS, what="option"))
 
 
 class Client(PapermillNotebookClient):
