@@ -82,10 +82,7 @@ class Listener:
 
     def _handle(self, kind: str, what: Any) -> int | None:
         """One event; the exit code when it is the last."""
-        if kind == "listening":
-            self.console.line(f"Current runner version: '{self.version}'")
-            self.console.stamped("Listening for Jobs")
-        elif kind == "signal":
+        if kind == "signal":
             return self._stop(what)
         elif kind == "message":
             self._message(what)

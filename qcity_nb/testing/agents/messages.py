@@ -40,7 +40,7 @@ class Messages(threading.Thread):
 
     Args:
         settings: of the registration.
-        tell: takes an event, a pair of its kind and what belongs to it: listening, message, gone, end.
+        tell: takes an event, a pair of its kind and what belongs to it: message, gone, end.
 
     Attributes:
         busy: why no job is asked for now.
@@ -66,7 +66,7 @@ class Messages(threading.Thread):
         if code is not None:
             self._tell(("end", code))
             return
-        self._tell(("listening", None))
+        self._listens()
         self._poll()
         if self._hangs_up:
             self._wire.close()  # once more: a question may have been under way, and called again
@@ -151,6 +151,11 @@ class Messages(threading.Thread):
             return False
         return code != "unreachable"
 
+    def _listens(self) -> None:
+        """Said here, not by way of the listener: the first poll must not be heard before it."""
+        self._console.line(f"Current runner version: '{self._version}'")
+        self._console.stamped("Listening for Jobs")
+
     def _attempt(self) -> tuple[str, str]:
         """One try: ok, or the code and the text of what is wrong."""
         fault = self._script.take("session") or {}
@@ -186,7 +191,7 @@ class Messages(threading.Thread):
 
     def _deprecated(self, text: str) -> int:
         """The real service refuses an old version with the first question for a message, after the listener has said that it listens."""
-        self._tell(("listening", None))
+        self._listens()
         self._tell(("deprecated", text))
         code = true(os.environ.get("ACTIONS_RUNNER_RETURN_VERSION_DEPRECATED_EXIT_CODE"))
         return DEPRECATED if code else TERMINATED

@@ -137,7 +137,7 @@ def test_proving_leaves_nothing_behind(monkeypatch) -> None:
     made: list[Path] = []
     real = tempfile.mkdtemp
     # Only listens in: the folder is really made.
-    monkeypatch.setattr(proof.tempfile, "mkdtemp", lambda prefix: made.append(Path(real(prefix=prefix))) or str(made[-1]))
+    monkeypatch.setattr(proof.tempfile, "mkdtemp", lambda **named: made.append(Path(real(**named))) or str(made[-1]))
     assert proof.prove(bubblewrap.KIND, Sandbox.FULL, "bubblewrap") == (Sandbox.FULL, "")
     assert len(made) == 1
     assert not made[0].exists()
