@@ -81,7 +81,7 @@ def open(  # noqa: A001 - `qcity_nb.open` reads as what it does
     from .client.city import QCity
     from .client.hosts import Host, InlineHost, ProcessHost
     from .store.database import Store, prepare, prepare_home
-    from .ui import figures
+    from .ui.painter import PAINTER
 
     url = os.environ.get("QCITY_STORE") or None
     store, said = prepare(prepare_home(home_folder(home)), url, follows=True)
@@ -95,7 +95,7 @@ def open(  # noqa: A001 - `qcity_nb.open` reads as what it does
 
         own = Store(store.home, url)
         runs = InlineHost(store, hosts.KernelHost(own) if host == "kernel" else hosts.OnceHost(own))
-    return QCity(store, runs, say=say, painter=figures.PAINTER)
+    return QCity(store, runs, say=say, painter=PAINTER)
 
 
 def home_folder(home: str | Path | None = None) -> Path:

@@ -84,6 +84,8 @@ def build() -> Parser:
     _runner(commands.add_parser("runner", help="start, stop, drain, remove, look at runners"), shared, listing)
     _job(commands.add_parser("job", help="look at jobs, run them again, cancel them"), shared, listing)
     _incident(commands.add_parser("incident", help="what went wrong, what was done, how it is known to be well"), listing)
+    _notebook(commands.add_parser("notebook", help="run notebooks, look at their runs, go on from a failed cell"), shared, listing)
+    _schedule(commands.add_parser("schedule", help="run notebooks again and again"), shared, listing)
     _fleet(commands.add_parser("fleet", help="several places of which one runs a runner"), shared, listing)
     _engine(commands.add_parser("engine", help="run, stop, look at the engine"), shared, listing)
     _place(commands.add_parser("place", help="where else an engine can run: look, start, stop"), shared, listing)
@@ -164,6 +166,66 @@ def _incident(parser: Parser, listing: Parser) -> None:
     show = verbs.add_parser("show", parents=[listing], help="one incident: cause, done, proof")
     show.add_argument("id", metavar="ID", type=_number)
     show.set_defaults(run="incident:show")
+
+
+def _how(parser: Parser) -> None:
+    """What can be said of how a notebook runs."""
+    parser.add_argument("notebook", metavar="NOTEBOOK")
+    parser.add_argument("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="for the cell tagged parameters; repeatable")
+    parser.add_argument("--kernel", default="", help="another kernel than the notebook names")
+    parser.add_argument("--retries", type=int, default=0, help="how often a run that failed is tried again")
+    parser.add_argument("--backoff", default="30 s", help="how long after, doubled each time (default 30 s)")
+    parser.add_argument("--timeout", help="for the whole run, as 30m")
+    parser.add_argument("--cell-timeout", help="for each cell")
+    parser.add_argument("--secret", action="append", default=[], metavar="NAME", help="a token that its kernel finds in its environment; repeatable")
+    parser.add_argument("-o", "--output", default="", help="where the executed notebook is copied to")
+    parser.add_argument("--park", default="10 min", help="how long the kernel of a failed run is kept (default 10 min)")
+    parser.add_argument("--compare", action="store_true", help="hold the outputs against those of the last run")
+
+
+def _notebook(parser: Parser, shared: Parser, listing: Parser) -> None:
+    verbs = parser.add_subparsers(metavar="VERB", parser_class=Parser, required=True)
+    run = verbs.add_parser("run", parents=[shared], help="run one now and watch it")
+    _how(run)
+    run.add_argument("--key", help="who asks twice with the same key gets one run")
+    run.add_argument("--detach", action="store_true", help="do not wait for its end")
+    run.set_defaults(run="notebook:run")
+    every = verbs.add_parser("list", parents=[listing], help="the newest runs by day, and what comes next")
+    every.add_argument("--limit", type=int, default=30, help="how many (default 30)")
+    every.add_argument("--schedule", metavar="NAME", help="those of one schedule")
+    every.set_defaults(run="notebook:list_")
+    texts = {"show": "one run with its cells", "cancel": "end it", "resume": "go on from the cell that failed", "report": "make a page of it"}
+    for verb, text in texts.items():
+        one = verbs.add_parser(verb, parents=[listing if verb == "show" else shared], help=text)
+        one.add_argument("id", metavar="ID", type=_number)
+        if verb == "report":
+            one.add_argument("-o", "--output", help="the page (default: beside the executed notebook)")
+        one.set_defaults(run=f"notebook:{verb}")
+
+
+def _schedule(parser: Parser, shared: Parser, listing: Parser) -> None:
+    verbs = parser.add_subparsers(metavar="VERB", parser_class=Parser, required=True)
+    add = verbs.add_parser("add", parents=[shared], help="run a notebook again and again, or once later")
+    _how(add)
+    add.add_argument("cron", nargs="?", default="", metavar="CRON", help='five fields, as "0 3 * * *" for three in the morning')
+    add.add_argument("--at", default="", help='one moment instead, as "2027-01-31 03:00"')
+    add.add_argument("--tz", default="UTC", help="the time zone of both (default UTC)")
+    add.add_argument("--name", default="", help="its name (default: the notebook's)")
+    add.add_argument("--max-parallel", type=int, default=1, metavar="N", help="how many runs of it at once (default 1)")
+    add.add_argument("--catch-up", default="latest", metavar="HOW", help="moments that nobody was there for: none, latest (default) or all")
+    add.add_argument("--stale", help="moments older than this are missed all the same")
+    add.add_argument("--spread", default="0", help="up to how much later a run begins, so that not all begin at once")
+    add.add_argument("--shared", action="store_true", help="any place of the store may run it")
+    add.set_defaults(run="schedule:add")
+    verbs.add_parser("list", parents=[listing], help="all schedules").set_defaults(run="schedule:list_")
+    for verb, text in (("pause", "have it ask for nothing"), ("resume", "let a paused one go on"), ("remove", "forget it; its runs stay")):
+        one = verbs.add_parser(verb, parents=[shared], help=text)
+        one.add_argument("name", metavar="NAME")
+        one.set_defaults(run=f"schedule:{verb}")
+    upcoming = verbs.add_parser("next", parents=[listing], help="its next moments")
+    upcoming.add_argument("name", metavar="NAME")
+    upcoming.add_argument("-n", "--number", type=int, default=5, help="how many (default 5)")
+    upcoming.set_defaults(run="schedule:next_")
 
 
 def _place(parser: Parser, shared: Parser, listing: Parser) -> None:

@@ -22,6 +22,7 @@ from .hosts import Host
 from .incidents import Incidents
 from .jobs import Builds, Jobs
 from .link import Link
+from .notebooks import Notebooks
 from .places import Places
 from .runners import Runners
 from .status import Status
@@ -50,6 +51,7 @@ class QCity(Shown):
         self.fleet = Fleet(self.link)
         self.jobs = Jobs(self.link, painter)
         self.builds = Builds(self.link)
+        self.notebooks = Notebooks(self.link, painter)
         self.incidents = Incidents(self.link)
         self.places = Places(self.link)
 

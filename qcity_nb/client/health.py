@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..decide.wording import count, percent
@@ -32,6 +34,18 @@ class Painter(Protocol):
 
     def gantt_html(self, frame: Any) -> str:
         """The same as static HTML."""
+
+    def runs_figure(self, frame: Any) -> Any:
+        """A plotly figure of a frame of runs: when which ran."""
+
+    def history_figure(self, frame: Any) -> Any:
+        """A plotly figure of a frame of runs: how long they took, and how they ended."""
+
+    def calendar_figure(self, frame: Any) -> Any:
+        """A plotly figure of a frame of runs: each day's."""
+
+    def notebook_report(self, notebook: Path, target: Path, *, title: str, facts: Sequence[tuple[str, object]]) -> Path:
+        """A page of an executed notebook, that needs no network."""
 
 
 class Health(Shown):

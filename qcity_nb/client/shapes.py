@@ -21,6 +21,7 @@ from ..model.service import Exit
 from ..model.wire import AgentView
 from ..model.work import Build
 from ..store.history import Incident
+from ..store.runs import RunRow, ScheduleRow
 from ..store.work import JobRow
 from . import incidents as incident_words
 from .agents import Plan
@@ -29,6 +30,7 @@ from .fleet import FleetStatus, Round, Spell
 from .jobs import duration, failing_step, waited
 from .link import now
 from .places import Noted
+from .runs import took
 from .view import EngineView, RunnerView, View
 
 Shape = dict[str, Any]
@@ -268,6 +270,64 @@ def runners(view: View) -> Shape:
 def jobs(rows: Iterable[JobRow], builds: Mapping[int, Build], *, root: Path) -> Shape:
     """`qcity job list --json`."""
     return {"jobs": [job(row, builds.get(row.build), root=root) for row in rows]}
+
+
+def notebook_run(row: RunRow, *, root: Path) -> Shape:
+    """`qcity notebook show ID --json`."""
+    length = took(row)
+    live = row.live
+    return {
+        "id": row.id,
+        "schedule": row.schedule,
+        "notebook": row.plan.notebook,
+        "parameters": dict(row.plan.parameters),
+        "state": row.state.value,
+        "reason": row.reason,
+        "attempt": row.attempt,
+        "at": moment(row.at),
+        "started": moment(row.started),
+        "finished": moment(row.finished),
+        "duration_s": seconds(length),
+        "cell": row.cell,
+        "cells": [{"number": one.number, "title": one.title, "state": one.state.value, "seconds": one.seconds} for one in row.cells],
+        "live": None if live is None else {"cell": live.cell, "cells": live.cells, "title": live.title, "tail": live.tail, "share": live.share},
+        "attempts": [{"number": one.number, "state": one.state.value, "reason": one.reason} for one in row.attempts],
+        "resumable_until": moment(row.parked) if row.cell is not None else None,
+        "changed": row.changed,
+        "output": str(root / row.output) if row.output else None,
+    }
+
+
+def notebook_runs(rows: Iterable[RunRow], *, root: Path) -> Shape:
+    """`qcity notebook list --json`."""
+    return {"runs": [notebook_run(row, root=root) for row in rows]}
+
+
+def schedules(rows: Iterable[ScheduleRow]) -> Shape:
+    """`qcity schedule list --json`."""
+    return {
+        "schedules": [
+            {
+                "name": row.schedule.name,
+                "notebook": row.schedule.plan.notebook,
+                "parameters": dict(row.schedule.plan.parameters),
+                "cron": row.schedule.cron,
+                "once": moment(row.schedule.once),
+                "zone": row.schedule.zone,
+                "max_parallel": row.schedule.max_parallel,
+                "catch_up": row.schedule.catch_up.value,
+                "paused": row.schedule.paused,
+                "shared": row.schedule.shared,
+                "next": moment(row.next),
+            }
+            for row in rows
+        ]
+    }
+
+
+def moments(name: str, found: Iterable[datetime]) -> Shape:
+    """`qcity schedule next NAME --json`."""
+    return {"name": name, "next": [moment(one) for one in found]}
 
 
 def incidents(rows: Iterable[Incident]) -> Shape:

@@ -22,8 +22,8 @@ from .hosts import engine_pid
 from .link import now
 
 RECENT_JOBS = 300
-HELPER = "attendant"
-"""A service of our own: it is shown only when it is in trouble."""
+HELPERS = frozenset({"attendant", "notebooks"})
+"""Services of our own: they are shown only when they are in trouble."""
 MUTE = timedelta(seconds=20)
 """An engine that lives and has recorded no beat for this long (it writes one every five seconds) is frozen, or its store takes nothing."""
 
@@ -122,7 +122,7 @@ def up_shares(connection: Connection, place: str, *, since: datetime) -> dict[st
 
 
 def _is_shown(row: ServiceRow) -> bool:
-    return row.spec.kind != HELPER or row.state.phase is Phase.QUARANTINED
+    return row.spec.kind not in HELPERS or row.state.phase is Phase.QUARANTINED
 
 
 def _engine_facts(last: Lease | None, at: datetime, *, alive: bool) -> EngineFacts:

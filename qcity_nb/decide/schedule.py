@@ -26,21 +26,27 @@ NAMES = {"@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * 
 NAMES |= {"@midnight": "0 0 * * *", "@hourly": "0 * * * *"}
 
 
-def check(schedule: Schedule) -> Schedule:
+def check(schedule: Schedule, *, now: datetime | None = None) -> Schedule:
     """The schedule, if it can be kept.
+
+    Args:
+        now: a schedule of one moment has to lie after it.
 
     Raises:
         BadInput: its cron line, zone, or a number is wrong; the sentence says which field.
     """
     zone_of(schedule.zone)
-    cron_of(schedule.cron)
+    if schedule.once is None:
+        cron_of(schedule.cron)
     if schedule.max_parallel < 1:
         raise BadInput(f"{schedule.name}: max_parallel is {schedule.max_parallel}", "It has to be 1 or more")
-    if schedule.retry.times < 0:
-        raise BadInput(f"{schedule.name}: retries is {schedule.retry.times}", "It has to be 0 or more")
-    if schedule.timeout is not None and schedule.timeout <= timedelta(0):
+    if schedule.plan.retry.times < 0:
+        raise BadInput(f"{schedule.name}: retries is {schedule.plan.retry.times}", "It has to be 0 or more")
+    if schedule.plan.timeout is not None and schedule.plan.timeout <= timedelta(0):
         raise BadInput(f"{schedule.name}: its timeout is not more than nothing", "Leave it out, or write 30m")
-    if upcoming(schedule, after=SOME_DAY) is None:
+    if schedule.once is not None and now is not None and schedule.once <= now:
+        raise BadInput(f"{schedule.name}: {schedule.once:%Y-%m-%d %H:%M} UTC is in the past", "Give a moment that is still to come, or a cron line")
+    if schedule.once is None and upcoming(schedule, after=SOME_DAY) is None:
         raise BadInput(f'{schedule.name}: "{schedule.cron}" never comes', "Such a day is in no month")
     return schedule
 
@@ -95,6 +101,10 @@ _ALLOWED = {
 
 def fires(schedule: Schedule, *, after: datetime) -> Iterator[datetime]:
     """The moments of a schedule after a time, in UTC, without end."""
+    if schedule.once is not None:
+        if schedule.once > after:
+            yield schedule.once
+        return
     zone = zone_of(schedule.zone)
     last = after
     for found in CronSim(cron_of(schedule.cron), after.astimezone(zone)):

@@ -8,9 +8,8 @@ from dataclasses import replace
 from sqlalchemy.engine import Connection
 
 from ..decide import matrix, queue, supervise
-from ..decide.health import WEAKER
 from ..model.service import Desired, Phase
-from ..model.wire import AgentFact, BuildFound, CancelJob, Fact, Hello, JobBegan, JobEnded, JobMoved, Needed, RunJob, Trouble
+from ..model.wire import BuildFound, CancelJob, Fact, JobBegan, JobEnded, JobMoved, Needed, RunJob
 from ..model.work import DEFAULT_TIMEOUT, Build, BuildPlan, JobPlan, Outcome, Status
 from ..ports import Ended
 from ..store import history, work
@@ -36,58 +35,6 @@ class Dispatcher:
         self._resend()
         for name in list(self._c.services):
             self._count(name)
-
-    def hear(self) -> None:
-        """Read what the workers said and put it into the store, with how far it was read, in one transaction."""
-        context = self._c
-        for name, row in list(context.services.items()):
-            kind = context.kinds(row.spec.kind)
-            if not kind.speaks or row.state.incarnation == 0:
-                continue
-            facts, offset = context.wire.receive(name, row.state.incarnation, row.offset)
-            if offset == row.offset:
-                continue
-
-            def write(connection: Connection, row: rows.ServiceRow = row, facts: Sequence[Fact] = facts, offset: int = offset) -> None:
-                name = row.name
-                for fact in facts:
-                    self._take(connection, name, row.state.incarnation, fact)
-                context.services[name] = rows.note(connection, context.services[name], offset=offset)
-
-            before = dict(context.services)
-            if not context.record(write):
-                context.services.update(before)  # nothing was read: it will be read again
-                continue
-            heard = context.services[name]
-            context.told += [fact for fact in facts if isinstance(fact, AgentFact)]
-            if kind.attended:
-                continue
-            self._supervisor.apply(name, supervise.proved(heard.state, heard.spec, context.clock.now()))  # whoever speaks, lives
-            if any(isinstance(fact, (BuildFound, JobEnded)) for fact in facts):
-                context.work_changed = True
-                self._count(name)
-        self._hear_the_dead()
-
-    def keep_unread(self, name: str) -> None:
-        """An incarnation ended and the store could not take what it said: remember to read it later."""
-        row = self._c.services.get(name)
-        if row is not None and self._c.wire.receive(name, row.state.incarnation, row.offset)[1] != row.offset:
-            self._c.unread[name, row.state.incarnation] = row.offset
-
-    def _hear_the_dead(self) -> None:
-        context = self._c
-        for (name, incarnation), offset in list(context.unread.items()):
-            facts, _ = context.wire.receive(name, incarnation, offset)
-
-            def write(connection: Connection, name: str = name, incarnation: int = incarnation, facts: Sequence[Fact] = facts) -> None:
-                for fact in facts:
-                    if name in context.services:
-                        self._take(connection, name, incarnation, fact)
-
-            if not context.record(write):
-                return
-            del context.unread[name, incarnation]
-            context.work_changed = True
 
     def lose(self, ended: Ended) -> list[int]:
         """A runner's incarnation is gone: what it had is queued again, once; after that it is lost. Returns the jobs' ids."""
@@ -173,6 +120,8 @@ class Dispatcher:
     def _views(self) -> dict[str, queue.RunnerView]:
         views = {}
         for name, row in self._c.services.items():
+            if not self._c.kinds(row.spec.kind).takes_jobs:
+                continue
             ready = row.state.phase is Phase.RUNNING and bool(row.sandbox)  # it has said that it is up: one that proves itself first has not
             is_open = ready and row.state.desired is Desired.UP and not self._c.stopping
             slots = row.spec.options.get("slots", 1)
@@ -237,27 +186,28 @@ class Dispatcher:
             plan = replace(plan, timeout=row.spec.job_timeout)
         return order_of(replace(job, token=token, plan=plan), builds[job.build].plan, dict(intent.needs))
 
-    def _take(self, connection: Connection, name: str, incarnation: int, fact: Fact) -> None:
-        context = self._c
-        row = context.services[name]
-        if isinstance(fact, Hello):
-            context.services[name] = rows.note(connection, row, sandbox=fact.sandbox, trouble=_told(row.trouble, WEAKER, fact.missing))
-        elif isinstance(fact, Trouble):
-            context.services[name] = rows.note(connection, row, trouble=_told(row.trouble, fact.about, fact.text))
-        elif isinstance(fact, BuildFound):
+    def take(self, connection: Connection, name: str, incarnation: int, fact: Fact) -> None:
+        """What a worker said of builds and jobs becomes rows."""
+        if isinstance(fact, BuildFound):
             self._found(connection, name, fact.plan)
-        elif isinstance(fact, AgentFact):
-            return  # `engine.agents` acts on it once it is read for good
+            return
+        if not isinstance(fact, (JobBegan, JobMoved, JobEnded)):
+            return
+        job = work.by_token(connection, fact.token)
+        if job is None or job.status is Status.DONE or job.runner != name or job.incarnation != incarnation:
+            return  # an old attempt's last words
+        if isinstance(fact, JobBegan):
+            work.update_job(connection, job.id, status=Status.RUNNING, started=fact.at, sandbox=fact.sandbox, log=fact.log)
+        elif isinstance(fact, JobMoved):
+            work.update_job(connection, job.id, steps=fact.steps, annotations=fact.annotations)
         else:
-            job = work.by_token(connection, fact.token)
-            if job is None or job.status is Status.DONE or job.runner != name or job.incarnation != incarnation:
-                return  # an old attempt's last words
-            if isinstance(fact, JobBegan):
-                work.update_job(connection, job.id, status=Status.RUNNING, started=fact.at, sandbox=fact.sandbox, log=fact.log)
-            elif isinstance(fact, JobMoved):
-                work.update_job(connection, job.id, steps=fact.steps, annotations=fact.annotations)
-            else:
-                self._ended(connection, job, fact)
+            self._ended(connection, job, fact)
+
+    def heard(self, name: str, facts: Sequence[Fact]) -> None:
+        """What was taken is in the store for good."""
+        if any(isinstance(fact, (BuildFound, JobEnded)) for fact in facts):
+            self._c.work_changed = True
+            self._count(name)
 
     def _found(self, connection: Connection, name: str, plan: BuildPlan) -> None:
         context, wall = self._c, self._c.clock.wall()
@@ -390,9 +340,3 @@ def order_of(job: work.JobRow, plan: BuildPlan, needs: dict[str, Needed]) -> Run
 
 def _save(context: Context, connection: Connection, row: rows.ServiceRow) -> None:
     context.services[row.name] = rows.save(connection, row, row.state, at=context.clock.wall(), generation=context.generation)
-
-
-def _told(known: dict[str, str], about: str, text: str) -> dict[str, str]:
-    """What is known to be wrong, with one more thing or one less."""
-    rest = {key: value for key, value in known.items() if key != about}
-    return {**rest, about: text} if text else rest

@@ -23,9 +23,11 @@ from .agents import FOREIGN, Agents
 from .claims import Claims
 from .context import Context
 from .dispatch import Dispatcher
+from .ears import Ears
 from .fleet import Fleet, Leases, Rulings
 from .notices import Notices
 from .orders import Orders
+from .runs import Runs
 from .supervisor import Supervisor
 
 LOOK = timedelta(seconds=1)
@@ -76,10 +78,12 @@ class Engine:
         self.context = Context(store=store, clock=clock, processes=processes, wire=wire, kinds=kinds, home=home, claims=claims)
         self._supervisor = Supervisor(self.context)
         self._dispatcher = Dispatcher(self.context, self._supervisor)
+        self._runs = Runs(self.context, self._supervisor)
+        self._ears = Ears(self.context, self._supervisor, [self._dispatcher, self._runs])
         self._agents = Agents(self.context, self._supervisor)
         self._notices = Notices(self.context, self._supervisor, messenger)
         self._fleet = Fleet(self.context, self._supervisor, leases, wake, ruling=ruling)
-        self._orders = Orders(self.context, self._supervisor, self._dispatcher, self._agents, self._notices, self._fleet)
+        self._orders = Orders(self.context, self._supervisor, self._dispatcher, self._agents, self._notices, self._fleet, more=self._runs.verbs)
         self._holder, self._host = holder, host
         self._due: dict[str, datetime] = {}
         self._drift = timedelta(0)
@@ -91,7 +95,7 @@ class Engine:
     def settled(self) -> bool:
         """Whether nothing is starting, stopping or waiting, and no work is under way."""
         busy = any(row.state.busy or row.state.phase in (Phase.STARTING, Phase.STOPPING, Phase.BACKOFF) for row in self.context.services.values())
-        return not busy and not self.context.work_changed
+        return not busy and not self.context.work_changed and not self._runs.busy
 
     @property
     def over(self) -> bool:
@@ -116,8 +120,9 @@ class Engine:
         context.note = ""
         self._drift = context.clock.wall() - context.clock.now()
         self._fleet.take_over()
-        self._supervisor.take_over(self._dispatcher.hear)
+        self._supervisor.take_over(self._ears.hear)
         self._dispatcher.take_over()
+        self._runs.take_over()
 
     def tick(self) -> datetime:
         """One round. Returns when the next one is due at the latest (steady clock); exits, commands and reports may ask for one earlier."""
@@ -127,8 +132,10 @@ class Engine:
         try:
             self._fleet.step()
             self._orders.obey()
-            self._dispatcher.hear()
+            self._ears.hear()
             self._dispatcher.step()
+            if self._runs.due or self._is_due("runs", LOOK, self.context.clock.now()):
+                self._runs.step()
             if self.context.told or self._is_due("agents", LOOK, self.context.clock.now()):
                 self._agents.step()
             if self._is_due("notices", BEAT, self.context.clock.now()):
@@ -151,7 +158,7 @@ class Engine:
             self._back_up()
         if self._supervisor.failed:
             return now
-        return min([*self._due.values(), *filter(None, [self._supervisor.deadline(), self._fleet.deadline()])])
+        return min([*self._due.values(), *filter(None, [self._supervisor.deadline(), self._fleet.deadline(), self._runs.deadline()])])
 
     def stop(self) -> None:
         """Give the lease back; what runs goes on running until the next engine adopts it."""
@@ -170,9 +177,10 @@ class Engine:
         """A tree is gone. What its worker said before it died comes first; a store that is away keeps nobody from being started again."""
         lost: list[int] = []
         with contextlib.suppress(StoreError):  # its jobs are found to be lost when the store is back (`reconcile`)
-            self._dispatcher.hear()
+            self._ears.hear()
             lost = self._dispatcher.lose(ended)
-        self._dispatcher.keep_unread(ended.name)
+            self._runs.lose(ended)
+        self._ears.keep_unread(ended.name)
         self._supervisor.exited(ended, lost=lost)
 
     def end_with_services(self) -> None:
@@ -193,6 +201,7 @@ class Engine:
                 bound(path, limit=LOG_LIMIT)
         self._supervisor.save_unsaved()
         self._dispatcher.reconcile()
+        self._runs.reconcile()
         beats = [(row.id, row.state.phase is Phase.RUNNING, row.state.busy) for row in context.services.values() if _counts(row)]
 
         def write(connection: Connection) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -26,6 +26,7 @@ from .supervisor import Supervisor
 NAME = "letters, digits, dot, dash and underscore, at most 64"
 
 
+Verb = Callable[[str, Mapping[str, object]], dict[str, object]]
 LATER = frozenset({"notify.test", "runner.labels", "runner.discover", "runner.plan", "runner.delete"})
 """What others have to be asked for: their answer is the command's."""
 
@@ -40,10 +41,19 @@ class Orders:
         agents: has a platform forget an agent before it is stopped.
         notices: tells the master.
         fleet: knows who may run what.
+        more: the verbs of other parts.
     """
 
     def __init__(
-        self, context: Context, supervisor: Supervisor, dispatcher: Dispatcher, agents: Agents, notices: Notices, fleet: Fleet
+        self,
+        context: Context,
+        supervisor: Supervisor,
+        dispatcher: Dispatcher,
+        agents: Agents,
+        notices: Notices,
+        fleet: Fleet,
+        *,
+        more: Mapping[str, Verb],
     ) -> None:
         self._c, self._supervisor, self._dispatcher = context, supervisor, dispatcher
         self._agents, self._notices, self._fleet = agents, notices, fleet
@@ -59,6 +69,7 @@ class Orders:
             "engine.backup": self._backup,
             "fleet.join": self._join,
             "fleet.leave": self._leave,
+            **more,
         }
 
     def obey(self) -> bool:

@@ -28,6 +28,9 @@ KINDS: dict[str, dict[str, Kind]] = {
         "place": Kind(label="keeps an engine up at another place", path="qcity_nb.kinds.runners.place:KIND"),
         "foreign": Kind(label="an agent that somebody else started: watched only", path="qcity_nb.kinds.runners.forge.foreign:KIND"),
         "attendant": Kind(label="looks after the runners of forges; started by the engine", path="qcity_nb.kinds.runners.forge.service:KIND"),
+        "notebooks": Kind(
+            label="runs notebooks; started by the engine", path="qcity_nb.kinds.notebooks.service:KIND", needs="papermill, nbclient, ipykernel"
+        ),
     },
     "forges": {
         "github": Kind(label="github.com and enterprise servers", path="qcity_nb.kinds.forges.github:GitHub"),

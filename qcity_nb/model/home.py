@@ -57,6 +57,10 @@ class Home:
         """One log for each attempt of a job."""
         return self.root / "logs"
 
+    def run(self, id_: int, attempt: int) -> Path:
+        """What an attempt at a run leaves: `runs/<run>/<attempt>/`."""
+        return self.root / "runs" / str(id_) / str(attempt)
+
     def service(self, name: str) -> Path:
         """The folder of one service: lock, identity, exit, log, orders, facts."""
         return self.root / "services" / name

@@ -9,6 +9,7 @@ from datetime import datetime
 
 import msgspec
 
+from .schedule import Cell, Live, RunPlan, RunState
 from .work import Annotation, Artifact, BuildPlan, JobPlan, Outcome, Step
 
 
@@ -89,7 +90,29 @@ class Mend(msgspec.Struct, frozen=True, kw_only=True, tag="mend"):
     code: str
 
 
-Order = RunJob | CancelJob | Seen | Watch | Do | Mend
+class RunNotebook(msgspec.Struct, frozen=True, kw_only=True, tag="notebook"):
+    """Run this notebook now. `token` is unique for one attempt; a worker that knows it already ignores the line.
+
+    `resumes` is the run whose kernel is to go on; `last` the executed notebook, below the home, that the outputs are held against.
+    """
+
+    token: str
+    run: int
+    attempt: int
+    plan: RunPlan
+    at: datetime
+    resumes: int | None = None
+    last: str = ""
+
+
+class CancelRun(msgspec.Struct, frozen=True, kw_only=True, tag="cancel_run"):
+    """End this attempt: its cell is interrupted, then its kernel is ended."""
+
+    token: str
+    reason: str
+
+
+Order = RunJob | CancelJob | Seen | Watch | Do | Mend | RunNotebook | CancelRun
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
@@ -229,6 +252,36 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True, tag="checked"):
     details: dict[str, str] = {}
 
 
+class RunBegan(msgspec.Struct, frozen=True, kw_only=True, tag="run_began"):
+    """An attempt at a run has begun."""
+
+    token: str
+    at: datetime
+
+
+class RunMoved(msgspec.Struct, frozen=True, kw_only=True, tag="run_moved"):
+    """Where an attempt is."""
+
+    token: str
+    live: Live
+
+
+class RunEnded(msgspec.Struct, frozen=True, kw_only=True, tag="run_ended"):
+    """An attempt is over. `cell` is the number of the cell that it failed in; its kernel is kept until `parked`; `output` lies below the home."""
+
+    token: str
+    at: datetime
+    state: RunState
+    reason: str = ""
+    cells: tuple[Cell, ...] = ()
+    cell: int | None = None
+    parked: datetime | None = None
+    output: str = ""
+    changed: str = ""
+
+
+RunFact = RunBegan | RunMoved | RunEnded
+
 AgentFact = Advice | Proven | Well | Did | AgentView | Stranger | Checked
 
-Fact = Hello | BuildFound | JobBegan | JobMoved | JobEnded | Trouble | AgentFact
+Fact = Hello | BuildFound | JobBegan | JobMoved | JobEnded | Trouble | AgentFact | RunFact

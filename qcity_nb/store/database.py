@@ -25,7 +25,7 @@ from ..errors import HomeError, MissingTool, StoreCorrupt, StoreError, StoreFull
 from ..io.files import try_lock, write_atomic
 from ..model.home import Home
 
-VERSION = "0003"
+VERSION = "0004"
 """The newest migration: a store with this version needs nothing."""
 
 REMOTE = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "davfs", "drvfs", "gcsfuse", "beegfs"})

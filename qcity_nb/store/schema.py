@@ -8,6 +8,7 @@ from __future__ import annotations
 from sqlalchemy import Boolean, Column, Double, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
 
 from ..model.fleet import ClaimView, FleetConfig
+from ..model.schedule import Attempt, Cell, Live, RunPlan, Schedule
 from ..model.service import ServiceSpec, ServiceState
 from ..model.wire import AgentView
 from ..model.work import Annotation, Artifact, BuildPlan, JobPlan, Step
@@ -209,4 +210,54 @@ incidents = Table(
     Column("done", Json(tuple[str, ...]), nullable=False),
     Column("proof", Json(tuple[str, ...]), nullable=False),
     Column("awaits", Json(tuple[int, ...]), nullable=False),  # jobs that have to come to their end before it is closed
+)
+
+schedules = Table(
+    "schedules",
+    meta,
+    Column("id", Integer, primary_key=True),
+    Column("place", String(64), nullable=False),  # empty: every place's
+    Column("name", String(128), nullable=False),
+    Column("schedule", Json(Schedule), nullable=False),
+    Column("dealt", Moment, nullable=False),  # the last moment that was dealt with
+    Column("next", Moment),  # the next one; None while it is paused
+    Column("created", Moment, nullable=False),
+    UniqueConstraint("place", "name"),
+    Index("schedules_next", "place", "next"),
+)
+
+runs = Table(
+    "runs",
+    meta,
+    Column("id", Integer, primary_key=True),
+    Column("place", String(64), nullable=False),  # as its schedule's
+    Column("schedule", String(128), nullable=False),  # empty: asked for by hand
+    Column("key", String(200), nullable=False),
+    Column("plan", Json(RunPlan), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("start", Moment, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("losses", Integer, nullable=False),
+    Column("owner", String(64), nullable=False),  # the place that has it
+    Column("epoch", Integer, nullable=False),  # how often it was taken: who has an older number has lost it
+    Column("until", Moment),  # when its place loses it
+    Column("token", String(80), nullable=False, index=True),
+    Column("incarnation", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("planned", Moment, nullable=False),
+    Column("started", Moment),
+    Column("finished", Moment),
+    Column("live", Json(Live)),
+    Column("cells", Json(tuple[Cell, ...]), nullable=False),
+    Column("attempts", Json(tuple[Attempt, ...]), nullable=False),
+    Column("cell", Integer),
+    Column("parked", Moment),
+    Column("resumes", Integer),
+    Column("output", Text, nullable=False),
+    Column("changed", Text, nullable=False),
+    Column("cancel", Text, nullable=False),
+    UniqueConstraint("place", "key"),
+    Index("runs_open", "place", "state"),
+    Index("runs_of", "place", "schedule"),
 )

@@ -71,7 +71,7 @@ def level_at(share: float | None) -> Level:
 
 def health_figure(frame: pd.DataFrame) -> Any:
     """A plotly figure: one row for each runner, green where it was up."""
-    go = _plotly()
+    go = plotly()
     rows = strips(frame)
     figure = go.Figure()
     if rows:
@@ -92,7 +92,7 @@ def health_figure(frame: pd.DataFrame) -> Any:
                 hoverongaps=False,
             )
         )
-    return _laid_out(figure, "Health: share of beats that found the runner up", rows=len(rows))
+    return laid_out(figure, "Health: share of beats that found the runner up", rows=len(rows))
 
 
 def health_html(frame: pd.DataFrame) -> str:
@@ -112,7 +112,7 @@ def health_html(frame: pd.DataFrame) -> str:
 
 def gantt_figure(frame: pd.DataFrame) -> Any:
     """A plotly figure: when which job ran and how it ended."""
-    go = _plotly()
+    go = plotly()
     figure, bars = go.Figure(), list(_bars(frame))
     for outcome in dict.fromkeys(bar.word for bar in bars):
         mine = [bar for bar in bars if bar.word == outcome]
@@ -129,7 +129,7 @@ def gantt_figure(frame: pd.DataFrame) -> Any:
             )
         )
     figure.update_layout(barmode="overlay", xaxis={"type": "date"}, yaxis={"autorange": "reversed"})
-    return _laid_out(figure, "Jobs: when they ran", rows=len(bars))
+    return laid_out(figure, "Jobs: when they ran", rows=len(bars))
 
 
 def gantt_html(frame: pd.DataFrame) -> str:
@@ -192,7 +192,8 @@ def _spacing(frame: pd.DataFrame, span_s: int) -> int:
     return max(1, span_s, math.ceil(usual))
 
 
-def _laid_out(figure: Any, title: str, *, rows: int) -> Any:
+def laid_out(figure: Any, title: str, *, rows: int) -> Any:
+    """The house's layout, high enough for so many rows."""
     figure.update_layout(
         title={"text": title, "font": {"size": 14}},
         template="simple_white",
@@ -204,21 +205,10 @@ def _laid_out(figure: Any, title: str, *, rows: int) -> Any:
     return figure
 
 
-def _plotly() -> Any:
+def plotly() -> Any:
+    """The graph objects of plotly. Raises `MissingTool`."""
     try:
         import plotly.graph_objects as go
     except ModuleNotFoundError:
         raise MissingTool("plotly, which draws the figures, is not installed", "pip install plotly; .static() needs nothing") from None
     return go
-
-
-class Painter:
-    """The functions above as one object, for the client that must not import it."""
-
-    health_figure = staticmethod(health_figure)
-    health_html = staticmethod(health_html)
-    gantt_figure = staticmethod(gantt_figure)
-    gantt_html = staticmethod(gantt_html)
-
-
-PAINTER = Painter()

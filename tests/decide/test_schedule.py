@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from qcity_nb.decide import schedule as plan
 from qcity_nb.errors import BadInput
-from qcity_nb.model.schedule import CatchUp, Retry, Schedule
+from qcity_nb.model.schedule import CatchUp, Retry, RunPlan, Schedule
 
 UTC = timezone.utc
 
 
 def nightly(cron: str = "0 3 * * *", zone: str = "UTC", **more: object) -> Schedule:
-    return Schedule(name="nightly", notebook="n.ipynb", cron=cron, zone=zone, **more)  # type: ignore[arg-type]
+    return Schedule(name="nightly", cron=cron, zone=zone, **{"plan": RunPlan(notebook="n.ipynb"), **more})  # type: ignore[arg-type]
 
 
 def at(text: str) -> datetime:
@@ -112,7 +112,9 @@ def test_an_unknown_zone_has_a_nearest_one():
             plan.zone_of(name)
 
 
-@pytest.mark.parametrize("more", [{"max_parallel": 0}, {"retry": Retry(times=-1)}, {"timeout": timedelta(0)}])
+@pytest.mark.parametrize(
+    "more", [{"max_parallel": 0}, {"plan": RunPlan(notebook="n", retry=Retry(times=-1))}, {"plan": RunPlan(notebook="n", timeout=timedelta(0))}]
+)
 def test_numbers_that_cannot_be_meant(more):
     with pytest.raises(BadInput, match="nightly"):
         plan.check(nightly(**more))
@@ -178,7 +180,7 @@ def test_waits_grow_and_stay_below_the_cap(key, attempt):
 
 
 def test_starts_are_spread_over_their_window():
-    names = [Schedule(name=f"s{number}", notebook="n", cron="0 3 * * *", spread=timedelta(minutes=10)) for number in range(300)]
+    names = [Schedule(name=f"s{number}", plan=RunPlan(notebook="n"), cron="0 3 * * *", spread=timedelta(minutes=10)) for number in range(300)]
     found = sorted(plan.spread(one, at("2026-01-01T03:00")).total_seconds() for one in names)
     assert 0 <= found[0] < 30
     assert 570 < found[-1] < 600

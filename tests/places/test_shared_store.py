@@ -13,7 +13,7 @@ from qcity_nb.client.hosts import ProcessHost
 from qcity_nb.model.fleet import PlaceConfig
 from qcity_nb.model.place import Running
 from qcity_nb.store.database import prepare
-from qcity_nb.ui.figures import PAINTER
+from qcity_nb.ui.painter import PAINTER
 
 _spec = importlib.util.spec_from_file_location("places_conftest", Path(__file__).with_name("conftest.py"))
 _conftest = importlib.util.module_from_spec(_spec)

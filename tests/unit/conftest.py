@@ -21,7 +21,7 @@ from qcity_nb.model.work import Annotation, Artifact, BuildPlan, JobPlan, Outcom
 from qcity_nb.store import commands, history, lease, services, work
 from qcity_nb.store.commands import Command
 from qcity_nb.store.database import Store, prepare
-from qcity_nb.ui.figures import PAINTER
+from qcity_nb.ui.painter import PAINTER
 
 NASTY = '<script>alert("x")</script>\x1b[31m\u202e'
 

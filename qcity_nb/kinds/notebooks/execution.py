@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import time
 from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +24,7 @@ from ...decide.notebook import imports
 from ...decide.wording import did_you_mean
 from ...errors import BadInput, EngineError
 from . import kernels
+from .control import Control, Kept, masked, scrub
 from .outputs import LIMIT, Outputs
 from .record import CANCELLED, DEAD, DONE, FAILED, TIMED_OUT, Record
 
@@ -56,6 +58,7 @@ def execute(
     cwd: str | Path | None = None,
     timeout: float | None = None,
     input_path: str | None = None,  # noqa: ARG001 - papermill tells every engine
+    control: Control | None = None,
     **unknown: Any,
 ) -> NotebookNode:
     """Run a notebook from its first cell to its last, or to the one that fails.
@@ -70,6 +73,7 @@ def execute(
         autosave_cell_every: 0 keeps it from being saved while a cell runs.
         max_output: bytes of output that a cell may have; what is left out is said in the cell.
         cwd: the kernel's folder.
+        control: of whoever follows the run.
 
     Raises:
         BadInput: an option that there is not.
@@ -79,10 +83,13 @@ def execute(
     _refuse(unknown)
     record = Record(nb, output_path, progress_bar=progress_bar, log_output=log_output, autosave_cell_every=autosave_cell_every)
     record.notebook_start()
+    if control is not None and control.first:
+        nb.cells[: control.first] = control.earlier
     times = {"timeout": execution_timeout or timeout, "startup_timeout": start_timeout}
     logs = {"log": logger, "log_output": log_output, "stdout_file": stdout_file, "stderr_file": stderr_file}
     client = Client(record, kernel_name=kernel_name, store_widget_state=False, **times, **logs)
     client.max_output = max_output
+    client.control = control or client.control
     try:
         _finished(client.run(run_timeout, None if cwd is None else str(cwd)))
     except BaseException:
@@ -102,26 +109,29 @@ class Client(PapermillNotebookClient):
     """Executes the cells. `nb_man` is their `Record`."""
 
     max_output = LIMIT
+    control = Control()
     km: Any
     kc: Any
 
     async def run(self, run_timeout: float | None, cwd: str | None) -> None:
         """All of it, within a time. Raises `RunEnded`."""
         self.reset_execution_trackers()
-        self.at, self._left = 0, False
+        self.at, self._left, self._failed = 0, False, False
         self._outputs = Outputs(self.max_output)
         self.on_cell_executed = self._executed
-        self.nb_man.flush = lambda: self._outputs.flush()
+        self.nb_man.flush = self._flush
         cells: asyncio.Task[None] | None = None
-        asked = asyncio.Event()
-        with kernels.manager(self.kernel_name) as self.km:
+        loop, asked = asyncio.get_running_loop(), asyncio.Event()
+        with contextlib.ExitStack() as stack:
+            self.km = self._manager(stack)
             try:
-                begin = asyncio.get_running_loop().time()
+                begin = loop.time()
                 await self._start(cwd)
                 cells = asyncio.ensure_future(self._cells())
-                left = None if run_timeout is None else max(0.0, run_timeout - (asyncio.get_running_loop().time() - begin))
+                left = None if run_timeout is None else max(0.0, run_timeout - (loop.time() - begin))
                 with _signals(asked):
                     stop = asyncio.ensure_future(asked.wait())
+                    self.control.ready(lambda: loop.call_soon_threadsafe(asked.set))
                     await asyncio.wait({cells, stop}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
                     stop.cancel()
                 if not cells.done():
@@ -131,31 +141,51 @@ class Client(PapermillNotebookClient):
             except (CellTimeoutError, DeadKernelError) as error:
                 raise self._told(error) from None
             finally:
+                self.control.over()
                 if cells is not None and not cells.done():
                     cells.cancel()
-                await kernels.end(self.km, self.kc)
+                if self._failed and self.control.keeps and self.kc is not None:
+                    self.kc.stop_channels()
+                    self.control.kept(Kept(self.km, stack.pop_all()))
+                else:
+                    await kernels.end(self.km, self.kc)
                 self.kc = None
+
+    def _manager(self, stack: contextlib.ExitStack) -> Any:
+        """The kernel that was kept, or one to be started. Its files go when the stack is closed."""
+        kept = self.control.kernel
+        if kept is None:
+            return stack.enter_context(kernels.manager(self.kernel_name))
+        stack.push(kept.close.pop_all())
+        return kept.km
 
     async def _start(self, cwd: str | None) -> None:
         """A kernel that answers."""
         assert self.km is not None
-        code = [cell.source for cell in self.nb.cells if cell.cell_type == "code"]
-        await kernels.start(self.km, cwd, imports(code))
+        if self.control.kernel is None:
+            code = [cell.source for cell in self.nb.cells if cell.cell_type == "code"]
+            await kernels.start(self.km, cwd, imports(code), self.control.env)
         self.kc = await kernels.connect(self.km, self.startup_timeout)
         self.kc.allow_stdin = False
 
     async def _cells(self) -> None:
-        for self.at, cell in enumerate(self.nb.cells):
+        for number, cell in enumerate(self.nb.cells):
+            if number < self.control.first:
+                continue  # it was done before, in this kernel
+            self.at, begin = number, time.monotonic()
             self._outputs = Outputs(self.max_output)
             self.nb_man.cell_start(cell, self.at)
+            if cell.cell_type == "code":
+                self.control.began(self.at)
             try:
                 await self.async_execute_cell(cell, self.at)
             except CellExecutionError as error:
                 if _exited_well(cell):
                     self.nb_man.end(DONE, reason="it ended itself with sys.exit", cell=self.at)
                     return
+                self._failed = True
                 self.nb_man.cell_exception(cell, cell_index=self.at, exception=error)
-                self.nb_man.end(FAILED, reason=f"cell {self.at + 1}: {error.ename}: {error.evalue}"[:500], cell=self.at)
+                self.nb_man.end(FAILED, reason=self._clean(f"cell {self.at + 1}: {error.ename}: {error.evalue}")[:500], cell=self.at)
                 return
             except BaseException as error:
                 self.nb_man.cell_exception(cell, cell_index=self.at, exception=error)
@@ -163,6 +193,9 @@ class Client(PapermillNotebookClient):
             finally:
                 self._close(cell)
                 self.nb_man.cell_complete(cell, cell_index=self.at)
+                if cell.cell_type == "code":
+                    done = cell.metadata.papermill["status"] == self.nb_man.COMPLETED
+                    self.control.ended(self.at, seconds=time.monotonic() - begin, failed=not done)
             if self._left:
                 self.nb_man.end(DONE, reason="it ended itself with exit", cell=self.at)
                 return
@@ -171,6 +204,14 @@ class Client(PapermillNotebookClient):
     def _executed(self, *, execute_reply: dict[str, Any], **_: Any) -> None:
         """`exit()` and `quit()` leave no exception: IPython asks its frontend to end the kernel."""
         self._left = any(one.get("source") == "ask_exit" for one in execute_reply["content"].get("payload") or ())
+
+    def _flush(self) -> None:
+        """What came in of the running cell, as it may be read."""
+        self._outputs.flush()
+        scrub(self.nb.cells[self.at].get("outputs", ()) if self.nb.cells else (), self.control.secrets)
+
+    def _clean(self, text: str) -> str:
+        return str(masked(text, self.control.secrets))
 
     def output(self, outs: list[NotebookNode], msg: dict[str, Any], display_id: str, cell_index: int) -> NotebookNode | None:
         """Take an output in, as long as there is room."""
@@ -182,6 +223,8 @@ class Client(PapermillNotebookClient):
             if kind != "stream" or not kept:  # of a picture a part is none
                 return None
             text = content["text"] = text[:kept]
+        if kind == "stream":
+            self.control.said(text)
         hooked = self.output_hook_stack[msg["parent_header"].get("msg_id")]
         if kind == "stream" and not hooked and not self.clear_before_next_output and self._outputs.stream(outs, content["name"], text):
             return NotebookNode(output_type="stream", name=content["name"], text=text)
@@ -191,7 +234,9 @@ class Client(PapermillNotebookClient):
         return found
 
     def _close(self, cell: NotebookNode) -> None:
-        if words := self._outputs.close():
+        words = self._outputs.close()
+        scrub(cell.get("outputs", ()), self.control.secrets)
+        if words:
             cell.outputs.append(nbformat.v4.new_output("stream", name="stderr", text=words))
 
     async def _interrupt(self, cells: asyncio.Task[None]) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -62,19 +62,20 @@ def manager(name: str) -> Iterator[AsyncKernelManager]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def start(km: AsyncKernelManager, cwd: str | None, imports: Sequence[str] = ()) -> None:
+async def start(km: AsyncKernelManager, cwd: str | None, imports: Sequence[str] = (), env: Mapping[str, str] | None = None) -> None:
     """Start it.
 
     Args:
         cwd: its folder; None means the current one.
         imports: what its notebook will import, as a hint.
+        env: what it finds in its environment beside ours.
 
     Raises:
         EngineError: it could not be started.
     """
-    env = {**os.environ, provisioner.IMPORTS: ",".join(imports)}
+    whole = {**os.environ, **(env or {}), provisioner.IMPORTS: ",".join(imports)}
     try:
-        await km.start_kernel(env=env, **({} if cwd is None else {"cwd": cwd}))
+        await km.start_kernel(env=whole, **({} if cwd is None else {"cwd": cwd}))
     except OSError as error:
         raise EngineError(f"the kernel {km.kernel_name} could not be started: {error.strerror or error}", "jupyter kernelspec list shows its command") from error
 

@@ -84,7 +84,7 @@ class Listener:
         """One event; the exit code when it is the last."""
         if kind == "signal":
             return self._stop(what)
-        elif kind == "message":
+        if kind == "message":
             self._message(what)
         elif kind == "over":
             return self._over(what)
@@ -302,5 +302,3 @@ def main(version: str) -> int:
         code = RETRYABLE
     console.write("Listener", f"Runner execution has finished with return code {code}")
     return code
-
-

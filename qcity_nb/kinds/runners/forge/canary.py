@@ -17,6 +17,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from ....decide.symptoms import CANARIES
 from ....model.wire import Checked
 from ...forges.http import path_fails_at
 from . import hook, tempo
@@ -43,13 +44,14 @@ class Canary:
         self._began = 0.0
 
     def step(self, memory: AgentMemory, *, idle: bool) -> Checked | None:
-        """Begin one when it is time and the agent is idle; what one found, when it is over."""
+        """Begin one when it is time and the agent is idle; what one found, when it is over. After its last failure the next is its next life's."""
         if self._child is not None:
             return self._look(memory)
         wall = time.time()
         if memory.canary_at is None:
             memory.canary_at = wall
-        if self._every and idle and wall - memory.canary_at >= tempo.real(self._every):
+        fails = memory.canary_failures >= CANARIES
+        if self._every and idle and not fails and wall - memory.canary_at >= tempo.real(self._every):
             memory.canary_at, self._began = wall, time.monotonic()
             argv = [sys.executable, "-m", __name__, str(self._root), self._url]
             pipe, nothing = subprocess.PIPE, subprocess.DEVNULL

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ....errors import HomeError, Refused
 from ....io import spool
+from ....io.facts import Facts
 from ....io.files import write_atomic
 from ....model.home import Home
 from ....model.wire import CancelJob, Hello, JobEnded, Order, RunJob, Seen
@@ -22,7 +23,6 @@ from ... import sandboxes
 from . import uids
 from .canary import FAILURES, Canary
 from .execute import Attempt, now
-from .facts import Facts
 from .options import Options
 from .prepare import MARKER, MOVED, Setting, remove, remove_orphans
 from .repository import Repository, is_url, mirror, open_folder

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from ....io import spool
-from ....model.home import Home
-from ....model.wire import Fact, JobMoved
+from ..model.home import Home
+from ..model.wire import Fact, JobMoved, RunMoved
+from . import spool
 
 
 class Facts:
@@ -27,7 +27,7 @@ class Facts:
     def send(self, fact: Fact) -> None:
         """Report a fact, in order. A mere movement is dropped while others wait."""
         with self._lock:
-            if self._held and isinstance(fact, JobMoved):
+            if self._held and isinstance(fact, (JobMoved, RunMoved)):
                 return
             self._held.append(fact)
             self._flush()

@@ -1,0 +1,144 @@
+"""What becomes of runs: which begin, which are tried again, when one is given up. Times are UTC of the wall clock: a schedule is about that one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from ..model.schedule import Attempt, Run, RunState, Schedule
+from . import schedule as times
+
+LOSSES = 3
+"""So many, three, workers may die under a run: then it may be what kills them."""
+LEASE = timedelta(seconds=60)
+"""How long a run that every place may take is one place's without another word."""
+RENEW = timedelta(seconds=20)
+
+
+def key_of(schedule: str, at: datetime) -> str:
+    """What makes the run of a moment unique: whoever plans it, it is planned once."""
+    return f"{schedule}/{at:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def plan(schedule: Schedule, *, dealt: datetime, now: datetime) -> tuple[list[Run], datetime]:
+    """The runs that a schedule asks for now, without numbers yet, and the last moment that has been dealt with then.
+
+    Args:
+        dealt: the last one that had been.
+    """
+    moments = times.due(schedule, after=dealt, now=now)
+    runs = [
+        Run(
+            id=0,
+            schedule=schedule.name,
+            key=key_of(schedule.name, moment.at),
+            plan=schedule.plan,
+            at=moment.at,
+            start=moment.start,
+            state=RunState.MISSED if moment.missed else RunState.PLANNED,
+            reason="no engine was there at its time, and the schedule does not catch it up" if moment.missed else "",
+            planned=now,
+            finished=now if moment.missed else None,
+        )
+        for moment in moments
+    ]
+    return runs, times.after(moments, dealt)
+
+
+def startable(runs: Iterable[Run], limits: Mapping[str, int], *, now: datetime, slots: int) -> list[Run]:
+    """The planned runs that begin now, the oldest first: as many as there is room for, here and in their schedules.
+
+    Args:
+        runs: the planned and the running ones.
+        limits: how many runs a schedule may have at once; one that is not named has no limit.
+        slots: how many more this place can run.
+    """
+    known = sorted(runs, key=lambda run: (run.start, run.id))
+    running = Counter(run.schedule for run in known if run.state is RunState.RUNNING)
+    found: list[Run] = []
+    for run in known:
+        if run.state is not RunState.PLANNED or run.start > now or len(found) >= slots:
+            continue
+        limit = limits.get(run.schedule)
+        if limit is not None and running[run.schedule] >= limit:
+            continue
+        running[run.schedule] += 1
+        found.append(run)
+    return found
+
+
+def begun(run: Run, *, owner: str, token: str, incarnation: int, now: datetime) -> Run:
+    """A run that a place takes: nobody else has it until its lease is over."""
+    return replace(
+        run,
+        state=RunState.RUNNING,
+        owner=owner,
+        epoch=run.epoch + 1,
+        until=now + LEASE,
+        token=token,
+        incarnation=incarnation,
+        started=None,
+        finished=None,
+        live=None,
+        cells=(),
+        cell=None,
+        parked=None,
+        reason="",
+    )
+
+
+def ended(run: Run, state: RunState, reason: str, *, now: datetime) -> Run:
+    """A run whose attempt came to an end: over, or planned again if it failed and may be tried again, or its worker was stopped."""
+    if state is RunState.LOST:
+        return lost(replace(run, losses=run.losses - 1), reason, now=now)  # nothing died
+    if state is RunState.FAILED and not run.cancel and run.attempt <= run.plan.retry.times:
+        wait = times.wait(run.plan.retry, run.key, run.attempt)
+        return _again(run, state, reason, now=now, start=now + wait)
+    return replace(run, state=state, reason=reason, finished=now, live=None)
+
+
+def lost(run: Run, why: str, *, now: datetime) -> Run:
+    """A run whose worker died: planned again at once, a few times; then it is lost, and says so."""
+    if run.cancel:
+        return replace(run, state=RunState.CANCELLED, reason=run.cancel, finished=now, live=None)
+    if run.started is None:  # it never began: nothing is held against it
+        return replace(run, state=RunState.PLANNED, reason=f"{why} before it began", live=None, owner="", until=None)
+    if run.losses + 1 >= LOSSES:
+        return replace(run, state=RunState.LOST, losses=run.losses + 1, reason=f"{why}; that was the third time", finished=now, live=None)
+    return replace(_again(run, RunState.LOST, why, now=now, start=now), losses=run.losses + 1)
+
+
+def _again(run: Run, state: RunState, reason: str, *, now: datetime, start: datetime) -> Run:
+    over = Attempt(number=run.attempt, state=state, reason=reason, started=run.started, finished=now)
+    told = f"attempt {run.attempt}: {reason}; it is tried again"
+    return replace(
+        run,
+        state=RunState.PLANNED,
+        attempt=run.attempt + 1,
+        attempts=(*run.attempts, over),
+        start=start,
+        reason=told,
+        live=None,
+        owner="",
+        until=None,
+        resumes=None,
+    )
+
+
+def called_off(run: Run, why: str, *, now: datetime) -> Run:
+    """A run that somebody does not want any more; one that runs is over when its worker says so."""
+    if run.state is RunState.PLANNED:
+        return replace(run, state=RunState.CANCELLED, cancel=why, reason=why, finished=now)
+    return replace(run, cancel=why)
+
+
+def resumable(run: Run, *, now: datetime) -> bool:
+    """Whether it can go on from the cell that it failed in: its kernel is still there."""
+    return run.state is RunState.FAILED and run.cell is not None and run.parked is not None and run.parked > now
+
+
+def deadline(runs: Sequence[Run], moments: Iterable[datetime], *, now: datetime) -> datetime | None:
+    """When there is something to decide next: a run's start or a schedule's moment; None when nothing is known to come."""
+    return min([*(run.start for run in runs if run.state is RunState.PLANNED and run.start > now), *moments], default=None)

@@ -1,0 +1,259 @@
+"""One attempt at a run, in a thread of its own: the notebook is read and given its parameters, executed, and reported whatever happens."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+from papermill.execute import prepare_notebook_metadata, remove_error_markers
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
+from papermill.utils import nb_kernel_name, nb_language
+
+from ...decide import notebook as known
+from ...decide.redact import redact
+from ...errors import QCityError
+from ...io import secrets
+from ...model.home import Home
+from ...model.schedule import Cell, CellState, Live, RunState
+from ...model.wire import Fact, RunBegan, RunEnded, RunMoved, RunNotebook
+from .control import Control, Kept
+from .execution import RunEnded as Stopped
+from .execution import execute
+from .record import CANCELLED, DONE, write_whole
+
+TOLD_EVERY = 0.25
+"""Seconds between two words about where it is."""
+TAIL = 400
+STOPPED = "its worker was stopped"
+OFFERED = {"run_id", "attempt", "fire_time"}
+"""Parameters that a notebook gets from us if it has them."""
+
+
+@dataclass
+class Parked:
+    """A kernel that is kept, with the notebook as it was executed, and until when."""
+
+    kernel: Kept
+    nb: NotebookNode
+    cell: int
+    until: float
+
+
+class Attempt(Control):
+    """An attempt at a run.
+
+    Args:
+        order: what to run.
+        home: where everything lies.
+        parked: the kernel to go on with.
+        report: takes its facts.
+        done: called when it is over.
+    """
+
+    def __init__(
+        self, order: RunNotebook, home: Home, *, parked: Parked | None, report: Callable[[Fact], None], done: Callable[[], None]
+    ) -> None:
+        self.order, self._home, self._parked, self._report, self._done = order, home, parked, report, done
+        self.keeps = order.plan.park.total_seconds() > 0
+        self.parks: Parked | None = None
+        self.why = ""
+        self._stop: Callable[[], object] | None = None
+        self._lock = threading.Lock()
+        self._cells: dict[int, Cell] = {}
+        self._live: Live | None = None
+        self._tail, self._told, self._number = "", 0.0, 0
+        self.thread = threading.Thread(target=self._run, name=f"run-{order.token}", daemon=True)
+
+    def end(self, why: str) -> None:
+        """Ask it to end; the first reason counts."""
+        with self._lock:
+            self.why = self.why or why
+            if self._stop is not None:
+                self._stop()
+
+    # what the execution tells
+
+    def ready(self, stop: Callable[[], object]) -> None:
+        """It may be stopped from now on; perhaps it already was."""
+        with self._lock:
+            self._stop = stop
+            if self.why:
+                stop()
+
+    def over(self) -> None:
+        """It may not any more."""
+        with self._lock:
+            self._stop = None
+
+    def began(self, number: int) -> None:
+        """A cell begins."""
+        cell = self._cells[number] = _moved(self._cells[number], CellState.RUNNING)
+        self._tail, self._number = "", number
+        self._live = Live(cell=number + 1, cells=len(self._cells), title=cell.title, since=_now())
+        self._tell()
+
+    def ended(self, number: int, *, seconds: float, failed: bool) -> None:
+        """A cell ended."""
+        state = CellState.FAILED if failed else CellState.DONE
+        self._cells[number] = _moved(self._cells[number], state, round(seconds, 3))
+
+    def said(self, text: str) -> None:
+        """A cell printed something."""
+        self._tail = (self._tail + text)[-4 * TAIL :]
+        self._tell()
+
+    def kept(self, kernel: Kept) -> None:
+        """The kernel of a cell that failed."""
+        self.parks = Parked(kernel, self._nb, self._number, time.monotonic() + self.order.plan.park.total_seconds())
+
+    def _tell(self) -> None:
+        if self._live is None or time.monotonic() - self._told < TOLD_EVERY:
+            return
+        self._told = time.monotonic()
+        tail = redact(self._tail, self.secrets)[-TAIL:]
+        live = Live(**{**{name: getattr(self._live, name) for name in ("cell", "cells", "title", "since")}, "tail": tail, "share": known.share(tail)})
+        self._report(RunMoved(token=self.order.token, live=live))
+
+    # from the order to the report
+
+    def _run(self) -> None:
+        self._report(RunBegan(token=self.order.token, at=_now()))
+        fact = self._ended(RunState.FAILED, "it ended without a word")
+        try:
+            fact = self._before() or self._execute()
+        except QCityError as error:
+            fact = self._ended(RunState.FAILED, error.what)
+        except OSError as error:
+            fact = self._ended(RunState.FAILED, f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        except Exception as error:  # noqa: BLE001 - whatever papermill or nbformat meets in somebody's notebook, the run says it
+            fact = self._ended(RunState.FAILED, f"{type(error).__name__}: {error}")
+        finally:
+            self._report(fact)
+            self._done()
+
+    def _before(self) -> RunEnded | None:
+        """What an earlier attempt came to whose worker died before it could say so."""
+        if self.why:
+            return self._ended(RunState.LOST if self.why == STOPPED else RunState.CANCELLED, self.why)
+        path = self._path(self.order.attempt - 1)
+        if self.order.attempt == 1 or not path.exists():
+            return None
+        nb = nbformat.read(path, as_version=4)
+        if nb.metadata.get("qcity", {}).get("status") != DONE:
+            return None
+        return self._ended(RunState.DONE, "", output=path)
+
+    def _execute(self) -> RunEnded:
+        path, plan = self._path(self.order.attempt), self.order.plan
+        path.parent.mkdir(parents=True, exist_ok=True)
+        values = {name.upper(): secrets.load(self._home, name) for name in plan.secrets}
+        self.env, self.secrets = values, sorted((value for value in values.values() if len(value) >= 4), key=len, reverse=True)
+        nb = self._prepare(path)
+        self._go_on(nb)
+        titles = known.titles(nb.cells)
+        self._cells = {number: Cell(number=number + 1, title=titles[number]) for number, cell in enumerate(nb.cells) if cell.cell_type == "code"}
+        for number in [number for number in self._cells if number < self.first]:
+            self._cells[number] = _moved(self._cells[number], CellState.DONE)
+        begin = {"run": self.order.run, "attempt": self.order.attempt}
+        try:
+            execute(
+                nb,
+                plan.kernel or nb_kernel_name(nb),
+                str(path),
+                progress_bar=False,
+                execution_timeout=_seconds(plan.cell_timeout),
+                run_timeout=_seconds(plan.timeout),
+                cwd=Path(plan.notebook).parent,
+                control=self,
+            )
+        except Stopped as error:
+            state = RunState.FAILED
+            if error.status == CANCELLED:
+                state = RunState.LOST if self.why == STOPPED else RunState.CANCELLED
+            return self._ended(state, self.why or error.what, output=path)
+        nb.metadata["qcity"] |= begin
+        return self._save(nb, path)
+
+    def _save(self, nb: NotebookNode, path: Path) -> RunEnded:
+        told = nb.metadata["qcity"]
+        text = nbformat.v4.writes(nb) + "\n"
+        write_whole(text, path)
+        if self.order.plan.output:
+            write_whole(text, Path(self.order.plan.output))
+        if told["status"] == DONE:
+            return self._ended(RunState.DONE, told.get("reason", ""), output=path, changed=self._changed(nb))
+        parked = None
+        if self.parks is not None:
+            parked = _now() + self.order.plan.park
+        return self._ended(RunState.FAILED, told.get("reason", ""), output=path, cell=told.get("cell", 0) + 1, parked=parked)
+
+    def _prepare(self, path: Path) -> NotebookNode:
+        """The notebook as it will run."""
+        plan = self.order.plan
+        source = Path(plan.notebook)
+        told = known.read(source.read_text(encoding="utf-8"), source.name)
+        offered = {"run_id": self.order.run, "attempt": self.order.attempt, "fire_time": self.order.at.isoformat()}
+        wanted = OFFERED & set(known.defaults(told) or ())
+        parameters = {**{name: value for name, value in offered.items() if name in wanted}, **plan.parameters}
+        known.check_parameters(told, plan.parameters, source.name)
+        nb = load_notebook_node(str(source))
+        if parameters:
+            nb = parameterize_notebook(nb, parameters, kernel_name=plan.kernel or nb_kernel_name(nb), language=nb_language(nb))
+        nb = prepare_notebook_metadata(nb, str(source), str(path))
+        self._nb: NotebookNode = remove_error_markers(nb)
+        return self._nb
+
+    def _go_on(self, nb: NotebookNode) -> None:
+        """Where to begin: at the cell that failed, if all before it are as they were and their kernel is here."""
+        parked = self._parked
+        if parked is None:
+            return
+        changed = known.first_changed(parked.nb.cells, nb.cells, parked.cell)
+        if changed is not None or parked.cell >= len(nb.cells):
+            return
+        self.kernel, self.first, self.earlier = parked.kernel, parked.cell, parked.nb.cells[: parked.cell]
+        self._parked = None
+
+    @property
+    def unused(self) -> Parked | None:
+        """The kernel that was there to go on with and was not needed."""
+        return self._parked
+
+    def _changed(self, nb: NotebookNode) -> str:
+        if not self.order.last:
+            return ""
+        last = self._home.root / self.order.last
+        try:
+            found = known.differences(known.read(last.read_text(encoding="utf-8"), last.name), nb)
+        except (OSError, QCityError):
+            return ""
+        return f"cell {', '.join(map(str, found))} shows something else than last time" if found else "it shows what it showed last time"
+
+    def _path(self, attempt: int) -> Path:
+        return self._home.run(self.order.run, attempt) / Path(self.order.plan.notebook).name
+
+    def _ended(self, state: RunState, reason: str, *, output: Path | None = None, **more: Any) -> RunEnded:
+        cells = tuple(_moved(cell, CellState.FAILED) if cell.state is CellState.RUNNING else cell for cell in self._cells.values())
+        below = str(output.relative_to(self._home.root)) if output is not None and output.exists() else ""
+        return RunEnded(token=self.order.token, at=_now(), state=state, reason=redact(reason, self.secrets), cells=cells, output=below, **more)
+
+
+def _moved(cell: Cell, state: CellState, seconds: float | None = None) -> Cell:
+    return Cell(number=cell.number, title=cell.title, state=state, seconds=seconds if seconds is not None else cell.seconds)
+
+
+def _seconds(span: Any) -> float | None:
+    return None if span is None else float(span.total_seconds())
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
