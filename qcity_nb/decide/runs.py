@@ -120,6 +120,7 @@ def _again(run: Run, state: RunState, reason: str, *, now: datetime, start: date
         attempts=(*run.attempts, over),
         start=start,
         reason=told,
+        started=None,
         live=None,
         owner="",
         until=None,

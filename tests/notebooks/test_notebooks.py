@@ -7,10 +7,12 @@ import os
 import time
 from pathlib import Path
 
+import jsonschema
 import nbformat
 import pytest
 
 from qcity_nb import cli
+from qcity_nb.client import shapes
 from qcity_nb.errors import BadInput, NotFound, Refused
 from qcity_nb.model.schedule import CellState, RunState
 from qcity_nb.testing.real_engine import until
@@ -313,6 +315,45 @@ def test_the_command_says_the_same(desk, capsys, monkeypatch):
     assert "there is no run 99999" in capsys.readouterr().err
     assert cli.main(["notebook", "cancel", str(number)]) == 1
     assert "is over already" in capsys.readouterr().err
+
+
+def test_what_json_says_is_what_the_schema_describes(desk, capsys, monkeypatch):
+    monkeypatch.setenv("QCITY_HOME", str(desk.city.home))
+    desk.city.notebooks.schedule(desk.write("1/0"), "0 3 * * *", tz="Europe/Paris", name="json")
+    run = desk.city.notebooks.run(desk.write("1/0")).wait(60)
+    for shape, argv in {
+        "notebook_run": ["notebook", "show", str(run.id)],
+        "notebook_runs": ["notebook", "list"],
+        "schedules": ["schedule", "list"],
+        "moments": ["schedule", "next", "json"],
+    }.items():
+        assert cli.main([*argv, "--json"]) == 0
+        schema = shapes.schema()
+        jsonschema.Draft202012Validator({"$ref": f"#/$defs/{shape}", "$defs": schema["$defs"]}).validate(json.loads(capsys.readouterr().out))
+    desk.city.notebooks.schedules.remove("json")
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ({"cron": "61 3 * * *"}, 'its minute is "61"'),
+        ({"cron": "0 3 * *"}, "has 4 fields"),
+        ({"cron": "0 3 * * *", "tz": "Europa/Paris"}, 'there is no time zone "Europa/Paris"'),
+        ({"at": "2020-01-01 03:00"}, "is in the past"),
+        ({"at": "soon"}, '"soon" is no moment'),
+        ({}, "needs a cron line or a moment, and not both"),
+        ({"cron": "0 3 * * *", "at": "2099-01-01 03:00"}, "needs a cron line or a moment, and not both"),
+        ({"cron": "0 3 * * *", "catch_up": "some"}, 'catch_up is "some"'),
+        ({"cron": "0 3 * * *", "max_parallel": 0}, "max_parallel is 0"),
+        ({"cron": "0 3 * * *", "name": "taken", "replace": False}, 'there is a schedule "taken" already'),
+    ],
+)
+def test_a_schedule_that_cannot_be_kept_is_refused_in_one_sentence(desk, how, says):
+    desk.city.notebooks.schedule(desk.write("1"), "0 3 * * *", name="taken")
+    with pytest.raises(BadInput, match=says):
+        desk.city.notebooks.schedule(desk.write("1"), **how)
+    assert [row.schedule.name for row in desk.city.notebooks.schedules.rows()] == ["taken"]
+    desk.city.notebooks.schedules.remove("taken")
 
 
 def test_no_kernel_is_left_and_the_worker_can_go(desk):

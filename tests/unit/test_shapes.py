@@ -26,6 +26,8 @@ COMMANDS = {
     "job": ["job", "show", "1"],
     "incidents": ["incident", "list"],
     "incident": ["incident", "show", "1"],
+    "notebook_runs": ["notebook", "list"],
+    "schedules": ["schedule", "list"],
     "engine": ["engine", "status"],
     "fleet": ["fleet", "status"],
     "doctor": ["doctor"],

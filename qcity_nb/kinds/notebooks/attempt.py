@@ -15,7 +15,6 @@ from nbformat import NotebookNode
 from papermill.execute import prepare_notebook_metadata, remove_error_markers
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
-from papermill.utils import nb_kernel_name, nb_language
 
 from ...decide import notebook as known
 from ...decide.redact import redact
@@ -33,6 +32,7 @@ TOLD_EVERY = 0.25
 """Seconds between two words about where it is."""
 TAIL = 400
 STOPPED = "its worker was stopped"
+KERNEL_NAME = "python3"
 OFFERED = {"run_id", "attempt", "fire_time"}
 """Parameters that a notebook gets from us if it has them."""
 
@@ -166,7 +166,7 @@ class Attempt(Control):
         try:
             execute(
                 nb,
-                plan.kernel or nb_kernel_name(nb),
+                self._kernel(nb),
                 str(path),
                 progress_bar=False,
                 execution_timeout=_seconds(plan.cell_timeout),
@@ -206,10 +206,14 @@ class Attempt(Control):
         known.check_parameters(told, plan.parameters, source.name)
         nb = load_notebook_node(str(source))
         if parameters:
-            nb = parameterize_notebook(nb, parameters, kernel_name=plan.kernel or nb_kernel_name(nb), language=nb_language(nb))
+            nb = parameterize_notebook(nb, parameters, kernel_name=self._kernel(nb), language=_language(nb))
         nb = prepare_notebook_metadata(nb, str(source), str(path))
         self._nb: NotebookNode = remove_error_markers(nb)
         return self._nb
+
+    def _kernel(self, nb: NotebookNode) -> str:
+        """The kernel that was asked for, or that the notebook names; Jupyter's usual one when nobody does."""
+        return self.order.plan.kernel or str(nb.metadata.get("kernelspec", {}).get("name") or KERNEL_NAME)
 
     def _go_on(self, nb: NotebookNode) -> None:
         """Where to begin: at the cell that failed, if all before it are as they were and their kernel is here."""
@@ -252,6 +256,11 @@ def _moved(cell: Cell, state: CellState, seconds: float | None = None) -> Cell:
 
 def _seconds(span: Any) -> float | None:
     return None if span is None else float(span.total_seconds())
+
+
+def _language(nb: NotebookNode) -> str:
+    told = nb.metadata.get("kernelspec", {}).get("language") or nb.metadata.get("language_info", {}).get("name")
+    return str(told or "python")
 
 
 def _now() -> datetime:
