@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -33,6 +34,8 @@ TOLD_EVERY = 0.25
 TAIL = 400
 STOPPED = "its worker was stopped"
 KERNEL_NAME = "python3"
+RENDERER = "PLOTLY_RENDERER"
+"""Older releases of plotly put megabytes of script into a notebook unless this says otherwise; a page of a run brings its own."""
 OFFERED = {"run_id", "attempt", "fire_time"}
 """Parameters that a notebook gets from us if it has them."""
 
@@ -155,7 +158,8 @@ class Attempt(Control):
         path, plan = self._path(self.order.attempt), self.order.plan
         path.parent.mkdir(parents=True, exist_ok=True)
         values = {name.upper(): secrets.load(self._home, name) for name in plan.secrets}
-        self.env, self.secrets = values, sorted((value for value in values.values() if len(value) >= 4), key=len, reverse=True)
+        self.env = {**({} if RENDERER in os.environ else {RENDERER: "plotly_mimetype"}), **values}
+        self.secrets = sorted((value for value in values.values() if len(value) >= 4), key=len, reverse=True)
         nb = self._prepare(path)
         self._go_on(nb)
         titles = known.titles(nb.cells)
