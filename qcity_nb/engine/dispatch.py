@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from ..decide import matrix, queue, supervise
 from ..model.service import Desired, Phase
-from ..model.wire import BuildFound, CancelJob, Fact, JobBegan, JobEnded, JobMoved, Needed, RunJob
+from ..model.wire import BuildFound, CancelJob, Fact, Hello, JobBegan, JobEnded, JobMoved, Needed, RunJob
 from ..model.work import DEFAULT_TIMEOUT, Build, BuildPlan, JobPlan, Outcome, Status
 from ..ports import Ended
 from ..store import history, work
@@ -205,7 +205,7 @@ class Dispatcher:
 
     def heard(self, name: str, facts: Sequence[Fact]) -> None:
         """What was taken is in the store for good."""
-        if any(isinstance(fact, (BuildFound, JobEnded)) for fact in facts):
+        if any(isinstance(fact, (Hello, BuildFound, JobEnded)) for fact in facts):  # a beat may have shown that it is up before it could take jobs
             self._c.work_changed = True
             self._count(name)
 
