@@ -19,7 +19,6 @@ from ..model.schedule import CellState, RunState
 from ..store.runs import RunRow
 from .screen import Mark, open_place, out, put_facts, put_json, put_table
 
-LOOK = 0.1
 WIDTH = 20
 GLYPHS = {CellState.PENDING: "·", CellState.RUNNING: "▸", CellState.DONE: "✔", CellState.FAILED: "✘"}
 
@@ -127,7 +126,9 @@ def _watch(run: Run) -> int:
     """Show where it is until it is over; Ctrl-C leaves it running."""
     terminal, told, begin = sys.stdout.isatty(), "", time.monotonic()
     try:
-        while not (row := run.row).state.over:
+        for row in run.watch():
+            if row.state.over:
+                break
             text = _bar(row) if terminal else f"run {row.id}: {row.state.value}" + (f", {where(row)}" if row.live else "")
             if terminal:
                 sys.stdout.write(f"\r\x1b[K{text}  {span(time.monotonic() - begin)}")
@@ -135,7 +136,6 @@ def _watch(run: Run) -> int:
             elif text != told and (row.live or row.reason):
                 out(text)
             told = text
-            time.sleep(LOOK)
     except KeyboardInterrupt:
         out(f"\nRun {run.id} goes on; qcity notebook cancel {run.id} ends it.")
         raise

@@ -33,9 +33,14 @@ def provide(link: Link, forge: str, url: str, name: str = "") -> None:
         names = " or ".join(TOKENS[forge][:2])
         todo = f"Put it into Colab's secrets or the environment as {names}, or into the keyring, or start from a terminal to be asked"
         raise NotFound(f"there is no token for {where}", todo)
-    known = ""
+    keep(link, name, value, f"token for {where}", source)
+
+
+def keep(link: Link, name: str, value: str, what: str, source: str) -> None:
+    """Put one where the engine's processes find it, and say so if it is another than the one that was there. Raises `BadInput`."""
+    known, home = "", link.store.home
     with contextlib.suppress(NotFound):
         known = secrets.load(home, name)
     if value != known:
         secrets.keep(home, name, value)
-        link.say(f"The token for {where} (fingerprint {secrets.fingerprint(value)}) was taken from {source}.")
+        link.say(f"The {what} (fingerprint {secrets.fingerprint(value)}) was taken from {source}.")

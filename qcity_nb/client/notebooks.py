@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +17,7 @@ from ..io import secrets as tokens
 from ..model.schedule import CatchUp, Retry, RunPlan, RunState, Schedule
 from ..store import runs as store
 from ..store.runs import RunRow
+from . import credentials
 from .health import Painter
 from .link import Link, now
 from .runs import COLUMNS, Run, level_of, name_of, record, took, where
@@ -196,12 +196,7 @@ class Notebooks(Shown):
         if not value:
             todo = f"Put it into Colab's secrets, the environment or the keyring as {name.upper()}, or start from a terminal to be asked"
             raise NotFound(f"there is no secret {name}", todo)
-        known = ""
-        with contextlib.suppress(NotFound):
-            known = tokens.load(home, name)
-        if value != known:
-            tokens.keep(home, name, value)
-            self._link.say(f"The secret {name} (fingerprint {tokens.fingerprint(value)}) was taken from {source}.")
+        credentials.keep(self._link, name, value, f"secret {name}", source)
 
     def __getitem__(self, id_: int) -> Run:
         found, known = None, []

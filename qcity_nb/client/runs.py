@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -143,6 +145,14 @@ class Run(Shown):
             if self.row.state.over:
                 return self
         raise EngineError(f"run {self.id} is not over after {span(timeout)}", f"qcity notebook show {self.id} says where it stands", permanent=False)
+
+    def watch(self) -> Iterator[RunRow]:
+        """What the store knows of it, again and again until it is over; an engine that dies meanwhile is replaced."""
+        for _ in self._link.until(math.inf):
+            row = self.row
+            yield row
+            if row.state.over:
+                return
 
     def frame(self) -> pd.DataFrame:
         """Its cells as a pandas frame, with how long each usually takes: the median of the last runs that were done."""

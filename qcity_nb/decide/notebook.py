@@ -63,7 +63,7 @@ def read(text: str, name: str) -> dict[str, Any]:
     except ValueError:
         raise BadInput(f"{name} is not a notebook: it is no JSON", "A notebook's name ends in .ipynb; jupyter lab opens and mends it") from None
     version = found.get("nbformat") if isinstance(found, dict) else None
-    if not isinstance(version, int) or not isinstance(found.get("cells", [] if version != FORMAT else None), list):
+    if not isinstance(version, int) or (version == FORMAT and not isinstance(found.get("cells"), list)):
         raise BadInput(f"{name} is not a notebook: it has no cells", "jupyter lab makes one")
     if version < FORMAT:
         raise BadInput(f"{name} is in the old format {version}", f"jupyter nbconvert --to notebook --inplace {name} brings it to format {FORMAT}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -18,6 +18,8 @@ from ..store.database import Store
 from .claims import Claims
 
 BALLAST = 8 << 20
+Verb = Callable[[str, Mapping[str, object]], dict[str, object]]
+"""What a command of a person has done: its subject and arguments in, its answer out."""
 
 
 @dataclass

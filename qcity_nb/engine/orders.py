@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ from ..model.service import Desired, Phase, RestartPolicy, ServiceSpec, ServiceS
 from ..store import commands, work
 from ..store import services as rows
 from .agents import ATTENDANT, FOREIGN, Agents
-from .context import Context
+from .context import Context, Verb
 from .dispatch import Dispatcher
 from .fleet import Fleet
 from .notices import Notices
@@ -26,7 +26,6 @@ from .supervisor import Supervisor
 NAME = "letters, digits, dot, dash and underscore, at most 64"
 
 
-Verb = Callable[[str, Mapping[str, object]], dict[str, object]]
 LATER = frozenset({"notify.test", "runner.labels", "runner.discover", "runner.plan", "runner.delete"})
 """What others have to be asked for: their answer is the command's."""
 

@@ -6,7 +6,7 @@ The worker is a service like any other, there while there is something to run.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,17 +24,17 @@ from ..model.wire import CancelRun, Fact, RunBegan, RunEnded, RunFact, RunMoved,
 from ..ports import Ended
 from ..store import runs as store
 from ..store import services as rows
-from .context import Context
+from .context import Context, Verb
 from .supervisor import Supervisor
 
 WORKER = "notebooks"
 """The service that runs notebooks, and its kind."""
 STAYS = timedelta(minutes=10)
 """How long it stays when nothing runs, and when nothing is to come within this."""
+AGAIN = timedelta(seconds=1)
 NOWHERE = timedelta(minutes=5)
 """A run that every place may take and whose notebook is at none of them fails after this."""
 ALIVE = (Phase.STARTING, Phase.RUNNING)
-Verb = Callable[[str, Mapping[str, object]], dict[str, object]]
 
 
 class Runs:
@@ -78,28 +78,35 @@ class Runs:
     def step(self) -> None:
         """Plan what is due, and begin what there is room for."""
         context = self._c
-        if context.stop_services or context.stopping:
+        if self._ends:
             return
         self._changed, wall = False, context.clock.wall()
         with context.store.read() as connection:
             due = store.due(connection, context.store.place, now=wall)
             known = store.open_runs(connection, context.store.place)
         if due:
-            context.record(lambda connection: self._plan(connection, due, wall))
-            self._changed = len(due) == store.AT_ONCE
+            planned = context.record(lambda connection: self._plan(connection, due, wall))
+            self._changed = planned and len(due) == store.AT_ONCE
         if due or any(run.state is RunState.PLANNED and run.start <= wall for run in known):
             self._begin(wall)
         with context.store.read() as connection:
             known = store.open_runs(connection, context.store.place)
             moment = store.next_moment(connection, context.store.place)
-        self._next = decide.deadline(known, [moment] if moment else [], now=wall)
+        soon = [] if moment is None else [max(moment, wall + AGAIN)]  # one that has passed could not be recorded
+        self._next = decide.deadline(known, soon, now=wall)
         self._settle(known, wall)
 
     def deadline(self) -> datetime | None:
         """When there is something to do next, by the steady clock."""
+        if self._ends:
+            return None
         if self._changed:
             return self._c.clock.now()
         return None if self._next is None else self._c.clock.now() + max(self._next - self._c.clock.wall(), timedelta(0))
+
+    @property
+    def _ends(self) -> bool:
+        return self._c.stopping or self._c.stop_services
 
     @property
     def due(self) -> bool:
@@ -107,11 +114,11 @@ class Runs:
         return self._changed or (self._next is not None and self._next <= self._c.clock.wall())
 
     def take(self, connection: Connection, name: str, incarnation: int, fact: Fact) -> None:
-        """What the worker said of a run becomes a row. Who has lost a run says nothing about it any more."""
+        """What the worker said of a run becomes a row. Each attempt has a token of its own: who has lost a run says nothing about it any more."""
         if not isinstance(fact, RunFact):
             return
         run = store.by_token(connection, fact.token)
-        if run is None or run.state is not RunState.RUNNING or run.owner != self._c.store.place or run.incarnation != incarnation:
+        if run is None or run.state is not RunState.RUNNING:
             return
         if isinstance(fact, RunBegan):
             store.save(connection, replace(run, started=fact.at), epoch=run.epoch)
@@ -224,7 +231,7 @@ class Runs:
         row = context.services.get(WORKER)
         if row is None:
             try:
-                checked = context.kinds(WORKER).check(ServiceSpec(name=WORKER, kind=WORKER, silent_after=timedelta(minutes=2)))
+                checked = self._able()
             except QCityError as error:
                 context.note = str(error)
                 return None
@@ -239,6 +246,10 @@ class Runs:
             self._supervisor.apply(WORKER, supervise.started(row.state, context.clock.now()))
             row = context.services[WORKER]
         return row if row.state.phase in ALIVE else None
+
+    def _able(self) -> ServiceSpec:
+        """The worker's specification. Raises `MissingTool` where nothing can run notebooks."""
+        return self._c.kinds(WORKER).check(ServiceSpec(name=WORKER, kind=WORKER, silent_after=timedelta(minutes=2)))
 
     def _settle(self, known: Sequence[store.RunRow], wall: datetime) -> None:
         """Whether there is anything to do; the worker goes when there has not been for a while."""
@@ -272,7 +283,8 @@ class Runs:
     # what people ask for
 
     def _run(self, subject: str, args: Mapping[str, object]) -> dict[str, object]:
-        plan, wall = msgspec.convert(dict(args.get("plan") or {}), RunPlan, strict=False), self._c.clock.wall()  # type: ignore[call-overload]
+        self._able()
+        plan, wall = msgspec.convert(args.get("plan"), RunPlan, strict=False), self._c.clock.wall()
         key = str(args.get("key") or uuid.uuid4().hex)
         return self._add(Run(id=0, schedule=subject, key=key, plan=plan, at=wall, start=wall, state=RunState.PLANNED, planned=wall))
 
@@ -304,6 +316,7 @@ class Runs:
         return {"run": run.id}
 
     def _put(self, subject: str, args: Mapping[str, object]) -> dict[str, object]:
+        self._able()
         context, wall = self._c, self._c.clock.wall()
         schedule = times.check(msgspec.convert(dict(args), Schedule, strict=False), now=wall)
         with context.store.read() as connection:

@@ -199,7 +199,7 @@ def laid_out(figure: Any, title: str, *, rows: int) -> Any:
         template="simple_white",
         height=110 + 34 * max(1, rows),
         margin={"l": 10, "r": 10, "t": 40, "b": 30},
-        legend={"orientation": "h"},
+        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"},  # beside the title: below, it would lie on the times
         yaxis={"automargin": True},
     )
     return figure

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import importlib
 import json
 from collections.abc import Iterator, Sequence
 from importlib import resources
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PLOTLY = "application/vnd.plotly.v1+json"
+STYLES = ("default", "github-dark")
+"""Pygments' names for the colours of code, by day and by night."""
 SHORTEST = 0.05
 
 
@@ -100,8 +101,9 @@ def notebook_report(notebook: Path, target: Path, *, title: str, facts: Sequence
         BadInput: the notebook cannot be read.
     """
     try:
-        nbformat, nbconvert = importlib.import_module("nbformat"), importlib.import_module("nbconvert")
-        formatters = importlib.import_module("pygments.formatters")
+        import nbformat
+        from nbconvert import HTMLExporter
+        from pygments.formatters import HtmlFormatter
     except ModuleNotFoundError:
         raise MissingTool("nbconvert, which makes pages of notebooks, is not installed", 'pip install "qcity-nb[notebook]"') from None
     try:
@@ -109,12 +111,13 @@ def notebook_report(notebook: Path, target: Path, *, title: str, facts: Sequence
     except (OSError, ValueError) as error:
         raise BadInput(f"{notebook} cannot be read: {error}", "Run it again") from None
     script = _script() if _draw(nb) else ""
-    body, _ = nbconvert.HTMLExporter(template_name="basic").from_notebook_node(nb)
-    style = (resources.files(__package__) / "page.css").read_text() + (resources.files(__package__) / "notebook.css").read_text()
+    body, _ = HTMLExporter(template_name="basic").from_notebook_node(nb)
+    light, dark = (HtmlFormatter(style=name).get_style_defs(".highlight") for name in STYLES)
+    style = f"{light}@media (prefers-color-scheme: dark) {{{dark}}}{resources.files(__package__).joinpath('notebook.css').read_text('utf-8')}"
     shown = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts if value not in ("", None))
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{style}{formatters.HtmlFormatter().get_style_defs('.highlight')}</style>{script}</head>"
+        f"<title>{escape(title)}</title><style>{style}</style>{script}</head>"
         f"<body><h1>{escape(title)}</h1><dl>{shown}</dl>{body}</body></html>"
     )
     write_atomic(target, page, mode=0o644)

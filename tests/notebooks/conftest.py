@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
@@ -64,7 +63,7 @@ class Desk:
 
 
 @contextlib.contextmanager
-def desk_at(folder: Path, said: Sequence[str] = ()) -> Iterator[Desk]:
+def desk_at(folder: Path) -> Iterator[Desk]:
     """A desk that is cleared afterwards."""
     heard: list[str] = []
     made = Desk(folder, qcity_nb.open(folder / "home", say=heard.append))
@@ -85,9 +84,11 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 @pytest.fixture
 def own_desk(tmp_path: Path) -> Iterator[Desk]:
     """One for a test that kills things."""
-    before = dict(os.environ)
     with desk_at(tmp_path) as made:
         yield made
-    assert {key: value for key, value in os.environ.items() if key != "PYTEST_CURRENT_TEST"} == {
-        key: value for key, value in before.items() if key != "PYTEST_CURRENT_TEST"
-    }
+
+
+@pytest.fixture
+def desk_of() -> Callable[[Path], contextlib.AbstractContextManager[Desk]]:
+    """Makes one for a test that has to prepare something first."""
+    return desk_at

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
+import threading
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
+from qcity_nb import cli
 from qcity_nb.client.city import QCity
 from qcity_nb.client.hosts import ProcessHost
 from qcity_nb.errors import NotFound
@@ -73,6 +74,22 @@ def test_a_run_goes_on_while_its_engine_is_killed(own_desk):
     assert marks.read_text() == "x"
 
 
+def test_who_watches_a_run_in_a_terminal_replaces_an_engine_that_dies(own_desk, capsys, monkeypatch):
+    path, marks = marks_of(own_desk, seconds=3)
+    monkeypatch.setenv("QCITY_HOME", str(own_desk.city.home))
+
+    def kill_it() -> None:
+        begun(marks)
+        kill(own_desk.engine)
+
+    killer = threading.Thread(target=kill_it)
+    killer.start()
+    assert cli.main(["notebook", "run", str(path)]) == 0
+    killer.join()
+    assert "● done" in capsys.readouterr().out
+    assert marks.read_text() == "x"
+
+
 def test_engine_and_worker_are_killed_at_once(own_desk):
     path, marks = marks_of(own_desk)
     runs = [own_desk.city.notebooks.run(path) for _ in range(3)]
@@ -117,7 +134,8 @@ def test_a_schedule_runs_each_moment_once_and_not_too_many_at_a_time(own_desk):
     assert sum(row.state is RunState.RUNNING for row in live) <= 1
     notebooks.schedules.pause("often")
     number = len(notebooks.rows(schedule="often"))
-    time.sleep(2.5)
+    for _ in range(2):  # the engine plans and begins other things meanwhile
+        notebooks.run(own_desk.write("import time; time.sleep(1.2)", name="other.ipynb")).wait(30)
     rows = notebooks.rows(schedule="often")
     assert len(rows) == number
     assert len({row.at for row in rows}) == number

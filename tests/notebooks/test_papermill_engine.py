@@ -10,6 +10,7 @@ import sys
 import sysconfig
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -20,7 +21,7 @@ from nbformat import v4
 from papermill.exceptions import PapermillExecutionError
 
 from qcity_nb.errors import BadInput, NotFound
-from qcity_nb.kinds.notebooks import outputs
+from qcity_nb.kinds.notebooks import outputs, record
 from qcity_nb.kinds.notebooks.execution import RunEnded
 from qcity_nb.testing.real_engine import until
 
@@ -348,3 +349,12 @@ def test_settled_text() -> None:
     assert outputs.settled("a\rb\rc\n") == "c\n"
     assert outputs.settled("a\r\nb") == "a\r\nb"
     assert outputs.settled("1\r2\n3\r4") == "2\n4"
+
+
+def test_threads_that_write_the_same_file_leave_a_whole_one(tmp_path):
+    path, texts = tmp_path / "same.ipynb", [letter * 300_000 for letter in "abcd"]
+    with ThreadPoolExecutor(len(texts)) as threads:
+        for done in [threads.submit(record.write_whole, text, path) for _ in range(40) for text in texts]:
+            done.result()
+    assert path.read_text() in texts
+    assert list(tmp_path.iterdir()) == [path]

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ class Attempt(Control):
         """A cell begins."""
         cell = self._cells[number] = _moved(self._cells[number], CellState.RUNNING)
         self._tail, self._number = "", number
-        self._live = Live(cell=number + 1, cells=len(self._cells), title=cell.title, since=_now())
+        self._live = Live(cell=number + 1, cells=len(self._cells), title=cell.title, since=now())
         self._tell()
 
     def ended(self, number: int, *, seconds: float, failed: bool) -> None:
@@ -122,22 +122,21 @@ class Attempt(Control):
             return
         self._told = time.monotonic()
         tail = redact(self._tail, self.secrets)[-TAIL:]
-        live = Live(**{**{name: getattr(self._live, name) for name in ("cell", "cells", "title", "since")}, "tail": tail, "share": known.share(tail)})
-        self._report(RunMoved(token=self.order.token, live=live))
+        self._report(RunMoved(token=self.order.token, live=replace(self._live, tail=tail, share=known.share(tail))))
 
     # from the order to the report
 
     def _run(self) -> None:
-        self._report(RunBegan(token=self.order.token, at=_now()))
-        fact = self._ended(RunState.FAILED, "it ended without a word")
+        self._report(RunBegan(token=self.order.token, at=now()))
+        fact = self._fact(RunState.FAILED, "it ended without a word")
         try:
             fact = self._before() or self._execute()
         except QCityError as error:
-            fact = self._ended(RunState.FAILED, error.what)
+            fact = self._fact(RunState.FAILED, error.what)
         except OSError as error:
-            fact = self._ended(RunState.FAILED, f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+            fact = self._fact(RunState.FAILED, f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
         except Exception as error:  # noqa: BLE001 - whatever papermill or nbformat meets in somebody's notebook, the run says it
-            fact = self._ended(RunState.FAILED, f"{type(error).__name__}: {error}")
+            fact = self._fact(RunState.FAILED, f"{type(error).__name__}: {error}")
         finally:
             self._report(fact)
             self._done()
@@ -145,14 +144,15 @@ class Attempt(Control):
     def _before(self) -> RunEnded | None:
         """What an earlier attempt came to whose worker died before it could say so."""
         if self.why:
-            return self._ended(RunState.LOST if self.why == STOPPED else RunState.CANCELLED, self.why)
+            return self._fact(RunState.LOST if self.why == STOPPED else RunState.CANCELLED, self.why)
         path = self._path(self.order.attempt - 1)
         if self.order.attempt == 1 or not path.exists():
             return None
         nb = nbformat.read(path, as_version=4)
         if nb.metadata.get("qcity", {}).get("status") != DONE:
             return None
-        return self._ended(RunState.DONE, "", output=path)
+        self._copy(path.read_text(encoding="utf-8"))  # that may be what was missing
+        return self._fact(RunState.DONE, "", output=path)
 
     def _execute(self) -> RunEnded:
         path, plan = self._path(self.order.attempt), self.order.plan
@@ -182,7 +182,7 @@ class Attempt(Control):
             state = RunState.FAILED
             if error.status == CANCELLED:
                 state = RunState.LOST if self.why == STOPPED else RunState.CANCELLED
-            return self._ended(state, self.why or error.what, output=path)
+            return self._fact(state, self.why or error.what, output=path)
         nb.metadata["qcity"] |= begin
         return self._save(nb, path)
 
@@ -190,14 +190,17 @@ class Attempt(Control):
         told = nb.metadata["qcity"]
         text = nbformat.v4.writes(nb) + "\n"
         write_whole(text, path)
-        if self.order.plan.output:
-            write_whole(text, Path(self.order.plan.output))
+        self._copy(text)
         if told["status"] == DONE:
-            return self._ended(RunState.DONE, told.get("reason", ""), output=path, changed=self._changed(nb))
+            return self._fact(RunState.DONE, told.get("reason", ""), output=path, changed=self._changed(nb))
         parked = None
         if self.parks is not None:
-            parked = _now() + self.order.plan.park
-        return self._ended(RunState.FAILED, told.get("reason", ""), output=path, cell=told.get("cell", 0) + 1, parked=parked)
+            parked = now() + self.order.plan.park
+        return self._fact(RunState.FAILED, told.get("reason", ""), output=path, cell=told.get("cell", 0) + 1, parked=parked)
+
+    def _copy(self, text: str) -> None:
+        if self.order.plan.output:
+            write_whole(text, Path(self.order.plan.output))
 
     def _prepare(self, path: Path) -> NotebookNode:
         """The notebook as it will run."""
@@ -248,14 +251,14 @@ class Attempt(Control):
     def _path(self, attempt: int) -> Path:
         return self._home.run(self.order.run, attempt) / Path(self.order.plan.notebook).name
 
-    def _ended(self, state: RunState, reason: str, *, output: Path | None = None, **more: Any) -> RunEnded:
+    def _fact(self, state: RunState, reason: str, *, output: Path | None = None, **more: Any) -> RunEnded:
         cells = tuple(_moved(cell, CellState.FAILED) if cell.state is CellState.RUNNING else cell for cell in self._cells.values())
         below = str(output.relative_to(self._home.root)) if output is not None and output.exists() else ""
-        return RunEnded(token=self.order.token, at=_now(), state=state, reason=redact(reason, self.secrets), cells=cells, output=below, **more)
+        return RunEnded(token=self.order.token, at=now(), state=state, reason=redact(reason, self.secrets), cells=cells, output=below, **more)
 
 
 def _moved(cell: Cell, state: CellState, seconds: float | None = None) -> Cell:
-    return Cell(number=cell.number, title=cell.title, state=state, seconds=seconds if seconds is not None else cell.seconds)
+    return replace(cell, state=state, seconds=cell.seconds if seconds is None else seconds)
 
 
 def _seconds(span: Any) -> float | None:
@@ -267,6 +270,7 @@ def _language(nb: NotebookNode) -> str:
     return str(told or "python")
 
 
-def _now() -> datetime:
+def now() -> datetime:
+    """The wall clock."""
     return datetime.now(timezone.utc)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ SHARE = 10.0
 """A save that took a second is followed by ten seconds without one."""
 KEPT = 64
 """How many outputs are remembered as ours: papermill writes each once more after its run."""
+_handlers = threading.Lock()
 CANCELLED, TIMED_OUT, DEAD, FAILED, DONE = "cancelled", "timed out", "kernel died", "failed", "done"
 
 
@@ -134,10 +136,11 @@ def local(output_path: str) -> Path | None:
         return None
     path = Path(rest._cwd or os.getcwd(), output_path)  # noqa: SLF001 - papermill has no other way to ask
     known = papermill_io._handlers  # noqa: SLF001 - there is no way to take one back
-    mine = [one for one in known if isinstance(one[1], Whole)]
-    for old in [one for number, one in enumerate(mine) if number >= KEPT or one[0] == output_path]:
-        known.remove(old)
-    papermill_io.register(output_path, Whole(output_path, path, rest))
+    with _handlers:
+        mine = [one for one in known if isinstance(one[1], Whole)]
+        for old in [one for number, one in enumerate(mine) if number >= KEPT or one[0] == output_path]:
+            known.remove(old)
+        papermill_io.register(output_path, Whole(output_path, path, rest))
     return path
 
 
@@ -145,7 +148,7 @@ def write_whole(text: str, path: Path) -> None:
     """Write a file so that a reader finds the old one or the new one, never a part. Raises `OSError`."""
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "the folder of the output does not exist", str(path.parent))
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
         with part.open("w", encoding="utf-8") as file:
             file.write(text)

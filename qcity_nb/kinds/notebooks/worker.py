@@ -16,7 +16,7 @@ from ...model.home import Home
 from ...model.schedule import RunState
 from ...model.wire import CancelRun, Hello, Order, RunEnded, RunNotebook
 from . import kernels
-from .attempt import STOPPED, Attempt, Parked, _now
+from .attempt import STOPPED, Attempt, Parked, now
 
 BEAT = 1.0
 KEPT = 3
@@ -116,12 +116,12 @@ class Worker:
             self.queue.remove(one)
         if waiting or order.token not in self.known:
             self.known.add(order.token)  # an order that comes after its own cancellation is not obeyed
-            self.facts.send(RunEnded(token=order.token, at=_now(), state=RunState.CANCELLED, reason=order.reason))
+            self.facts.send(RunEnded(token=order.token, at=now(), state=RunState.CANCELLED, reason=order.reason))
 
     def _finish(self) -> None:
         """Give every run its end, then go."""
         for order in self.queue:
-            self.facts.send(RunEnded(token=order.token, at=_now(), state=RunState.LOST, reason=STOPPED))
+            self.facts.send(RunEnded(token=order.token, at=now(), state=RunState.LOST, reason=STOPPED))
         for attempt in self.running.values():
             attempt.end(STOPPED)
         while any(attempt.thread.is_alive() for attempt in self.running.values()):
