@@ -47,7 +47,7 @@ class Desk:
     @property
     def worker(self) -> int:
         """The worker's pid."""
-        return until(lambda: self._worker(), seconds=30)
+        return until(self._worker, seconds=30)
 
     def _worker(self) -> int | None:
         with self.city.link.read() as connection:

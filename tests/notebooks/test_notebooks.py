@@ -199,7 +199,7 @@ def test_a_report_is_whole_without_a_network(desk):
     code = "import plotly.graph_objects as go\ngo.Figure(go.Bar(y=[1, 2, 3]))"
     run = desk.city.notebooks.run(desk.write(code, "import pandas as pd; pd.DataFrame({'a': [1]})", "print('<script>')")).wait(90)
     page = run.report().read_text()
-    inside = {text: text in page for text in ("Plotly.newPlot(", "plotly.js v", "&lt;script&gt;", "<link", '<script src=')}  # it is megabytes long
+    inside = {text: text in page for text in ("Plotly.newPlot(", "plotly.js v", "&lt;script&gt;", "<link", "<script src=")}  # it is megabytes long
     assert inside == {"Plotly.newPlot(": True, "plotly.js v": True, "&lt;script&gt;": True, "<link": False, "<script src=": False}
     assert len(page) < 6 << 20
     assert run.output is not None

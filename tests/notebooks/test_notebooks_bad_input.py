@@ -96,7 +96,8 @@ def test_a_schedule_that_cannot_be_kept_is_refused_in_one_sentence(desk, how, sa
 
 
 def test_where_nothing_can_run_notebooks_that_is_said_at_once(tmp_path, desk_of, monkeypatch):
-    hidden = "import importlib.util, sys\nreal = importlib.util.find_spec\nimportlib.util.find_spec = lambda name, *more: None if name == 'papermill' else real(name, *more)\n"
+    blind = "lambda name, *more: None if name == 'papermill' else real(name, *more)"
+    hidden = f"import importlib.util\nreal = importlib.util.find_spec\nimportlib.util.find_spec = {blind}\n"
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(hidden)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")

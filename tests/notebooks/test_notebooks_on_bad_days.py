@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -143,13 +144,14 @@ def test_a_schedule_runs_each_moment_once_and_not_too_many_at_a_time(own_desk):
     notebooks.schedules.remove("often")
     assert all(row.state is not RunState.PLANNED for row in notebooks.rows(schedule="often"))
     done = sorted((row for row in notebooks.rows(schedule="often") if row.started and row.finished), key=lambda row: row.started)
-    assert all(one.finished <= other.started for one, other in zip(done, done[1:], strict=False))
+    assert all(one.finished <= other.started for one, other in pairwise(done))
 
 
 @pytest.mark.parametrize("catch_up", ["none", "latest", "all"])
 def test_moments_of_a_downtime_are_caught_up_or_seen_to_be_missed(own_desk, catch_up):
     notebooks, now = own_desk.city.notebooks, datetime.now(timezone.utc)
-    notebooks.schedule(own_desk.write("1"), f"{(now.minute + 30) % 60} * * * *", name="hourly", catch_up=catch_up)  # the last one was half an hour ago
+    half_an_hour_ago = f"{(now.minute + 30) % 60} * * * *"
+    notebooks.schedule(own_desk.write("1"), half_an_hour_ago, name="hourly", catch_up=catch_up)
     own_desk.city.stop()
     row, back = notebooks.schedules["hourly"], now - timedelta(hours=3)
     with own_desk.city.link.store.write() as connection:  # as if the engine had been away since then

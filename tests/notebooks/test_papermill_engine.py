@@ -1,4 +1,4 @@
-"""The engine `qcity` of papermill with real kernels: what a run's end is called, what its output keeps, what is on disk meanwhile, what is left over."""
+"""The engine `qcity` of papermill with real kernels: what a run's end is called, what its output keeps, what is on disk, what is left over."""
 
 from __future__ import annotations
 
@@ -271,8 +271,9 @@ def test_forked_kernels_share_nothing(desk):
 
 def test_what_a_notebook_imports_is_there_already_and_works_after_a_fork(desk):
     used = "import sys\nprint('numpy' in sys.modules)"
+    numbers = "import numpy\nprint(int((numpy.ones((400, 400)) @ numpy.ones((400, 400))).sum()), len(numpy.linalg.eigvals(numpy.eye(50))))"
     for _ in range(2):
-        desk.run("a = 1", used, "import numpy\nprint(int((numpy.ones((400, 400)) @ numpy.ones((400, 400))).sum()), len(numpy.linalg.eigvals(numpy.eye(50))))")
+        desk.run("a = 1", used, numbers)
         assert desk.text(1) == "True\n"
         assert desk.text(2) == "64000000 50\n"
 
@@ -306,7 +307,8 @@ def test_nbval_and_plain_papermill_fork_too_when_they_are_told(desk, tool):
     desk.write("a = 1", told)
     target = [str(desk.target)] if tool[0] == "papermill" else []
     env = {**os.environ, "JUPYTER_DEFAULT_PROVISIONER_NAME": "qcity-fork"}
-    done = subprocess.run([sys.executable, "-m", *tool, str(desk.source), *target], env=env, cwd=desk.folder, capture_output=True, text=True, check=False)
+    argv = [sys.executable, "-m", *tool, str(desk.source), *target]
+    done = subprocess.run(argv, env=env, cwd=desk.folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert ZYGOTE in (desk.folder / "parent").read_text()
 
@@ -325,7 +327,7 @@ def test_input_is_refused_at_once(desk):
 
 def test_an_output_path_that_cannot_be_written_is_known_before_anything_runs(desk):
     desk.target.mkdir()
-    with pytest.raises(OSError, match="out.ipynb"):
+    with pytest.raises(OSError, match=r"out\.ipynb"):
         desk.run("a = 1", f"open({str(desk.folder / 'ran')!r}, 'w')")
     assert not (desk.folder / "ran").exists()
 

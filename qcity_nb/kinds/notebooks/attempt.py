@@ -68,6 +68,7 @@ class Attempt(Control):
         self.keeps = order.plan.park.total_seconds() > 0
         self.parks: Parked | None = None
         self.why = ""
+        self.finished = False
         self._stop: Callable[[], object] | None = None
         self._lock = threading.Lock()
         self._cells: dict[int, Cell] = {}
@@ -139,6 +140,7 @@ class Attempt(Control):
             fact = self._fact(RunState.FAILED, f"{type(error).__name__}: {error}")
         finally:
             self._report(fact)
+            self.finished = True
             self._done()
 
     def _before(self) -> RunEnded | None:

@@ -77,7 +77,8 @@ async def start(km: AsyncKernelManager, cwd: str | None, imports: Sequence[str] 
     try:
         await km.start_kernel(env=whole, **({} if cwd is None else {"cwd": cwd}))
     except OSError as error:
-        raise EngineError(f"the kernel {km.kernel_name} could not be started: {error.strerror or error}", "jupyter kernelspec list shows its command") from error
+        why = error.strerror or error
+        raise EngineError(f"the kernel {km.kernel_name} could not be started: {why}", "jupyter kernelspec list shows its command") from error
 
 
 async def connect(km: AsyncKernelManager, timeout: float) -> AsyncKernelClient:

@@ -1,4 +1,4 @@
-"""The entry point that papermill loads. It is imported while papermill itself still is, so that nothing of papermill may be named above a function."""
+"""The entry point that papermill loads. It is imported while papermill itself still is, so nothing of papermill may be named above a function."""
 
 from __future__ import annotations
 

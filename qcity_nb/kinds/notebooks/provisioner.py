@@ -17,7 +17,8 @@ import sys
 import sysconfig
 import threading
 import time
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.provisioning import LocalProvisioner
@@ -94,7 +95,7 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-_retired: list["Zygote"] = []
+_retired: list[Zygote] = []
 
 
 class Zygote:
@@ -156,7 +157,7 @@ class ForkProvisioner(LocalProvisioner):
 
     process: Any = None
     _lock = threading.Lock()
-    _zygotes: dict[int, Zygote] = {}  # by owner: a child of this process has one of its own
+    _zygotes: ClassVar[dict[int, Zygote]] = {}  # by owner: a child of this process has one of its own
 
     @property
     def has_process(self) -> bool:
@@ -202,12 +203,12 @@ class ForkProvisioner(LocalProvisioner):
                 if zygote is not None:
                     zygote.retire()
                 zygote = cls._zygotes[os.getpid()] = Zygote()
-            return zygote.fork(argv, env=env, cwd=str(cwd or os.getcwd()))
+            return zygote.fork(argv, env=env, cwd=str(cwd or Path.cwd()))
 
 
 def is_ours(cmd: list[str]) -> bool:
     """Whether a kernel's command is this interpreter's own IPython kernel."""
-    same = os.path.dirname(cmd[0]) == os.path.dirname(sys.executable) and os.path.realpath(cmd[0]) == os.path.realpath(sys.executable)
+    same = Path(cmd[0]).parent == Path(sys.executable).parent and os.path.realpath(cmd[0]) == os.path.realpath(sys.executable)
     return cmd[1:3] == ["-m", STOCK] and same
 
 
@@ -228,7 +229,7 @@ async def ended(one: Any) -> None:
     if isinstance(forked, Forked):
         await forked.over()
         return
-    while await one.poll() is None:
+    while await one.poll() is None:  # noqa: ASYNC110 - others have nothing that one could wait for
         await asyncio.sleep(0.01)
 
 

@@ -134,7 +134,7 @@ def local(output_path: str) -> Path | None:
     rest = handler.rest if isinstance(handler, Whole) else handler
     if not isinstance(rest, LocalHandler):
         return None
-    path = Path(rest._cwd or os.getcwd(), output_path)  # noqa: SLF001 - papermill has no other way to ask
+    path = Path(rest._cwd or Path.cwd(), output_path)  # noqa: SLF001 - papermill has no other way to ask
     known = papermill_io._handlers  # noqa: SLF001 - there is no way to take one back
     with _handlers:
         mine = [one for one in known if isinstance(one[1], Whole)]

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import select
-import signal
 import time
 from collections import deque
 
-from ...io import spool
-from ...io.facts import Facts
+from ...io.post import Post
 from ...model.home import Home
 from ...model.schedule import RunState
-from ...model.wire import CancelRun, Hello, Order, RunEnded, RunNotebook
+from ...model.wire import CancelRun, Hello, RunEnded, RunNotebook
 from . import kernels
 from .attempt import STOPPED, Attempt, Parked, now
 
-BEAT = 1.0
 KEPT = 3
 """Kernels that are kept at most."""
 
@@ -35,58 +30,38 @@ class Worker:
 
     def __init__(self, home: Home, name: str, incarnation: int, *, slots: int) -> None:
         self.home, self.name, self.incarnation, self.slots = home, name, incarnation, slots
-        home.service(name).mkdir(parents=True, exist_ok=True)
-        self.facts = Facts(home, name, incarnation)
-        self.bell = spool.Doorbell(home.worker_bell(name))
-        self.stopping = False
+        self.post = Post(home, name, incarnation)
         self.queue: deque[RunNotebook] = deque()
         self.running: dict[str, Attempt] = {}
         self.parked: dict[int, Parked] = {}
         self.known: set[str] = set()
-        self._offset = 0
 
     def run(self) -> None:
         """Work until SIGTERM."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
-        self.facts.send(Hello(sandbox="none"))
-        while not self.stopping:
+        self.post.listen()
+        self.post.facts.send(Hello(sandbox="none"))
+        while not self.post.stopping:
             self._turn()
-            if not self.stopping:
-                select.select([self.bell.fd], [], [], BEAT)
-                self.bell.clear()
+            self.post.wait()
         self._finish()
 
-    def _stop(self, *_: object) -> None:
-        self.stopping = True
-        with contextlib.suppress(OSError):
-            os.write(self.bell.fd, b"!")
-
-    def _beat(self) -> None:
-        with contextlib.suppress(OSError):
-            path = self.home.beat(self.name)
-            path.touch(mode=0o600)
-            os.utime(path)
-
     def _turn(self) -> None:
-        self._beat()
-        self.facts.flush()
-        orders: list[Order]
-        orders, self._offset = spool.read(self.home.orders(self.name, self.incarnation), self._offset, Order)  # type: ignore[arg-type]
-        for order in orders:
+        self.post.beat()
+        self.post.facts.flush()
+        for order in self.post.orders():
             if isinstance(order, RunNotebook) and order.token not in self.known:
                 self.known.add(order.token)
                 self.queue.append(order)
             elif isinstance(order, CancelRun):
                 self._cancel(order)
-        for token in [token for token, attempt in self.running.items() if not attempt.thread.is_alive()]:
+        for token in [token for token, attempt in self.running.items() if attempt.finished]:
             self._bury(self.running.pop(token))
         for number in [number for number, one in self.parked.items() if one.until <= time.monotonic()]:
             self._let_go(self.parked.pop(number))
         while self.queue and len(self.running) < self.slots:
             order = self.queue.popleft()
             parked = self.parked.pop(order.resumes, None) if order.resumes is not None else None
-            attempt = self.running[order.token] = Attempt(order, self.home, parked=parked, report=self.facts.send, done=self._wake)
+            attempt = self.running[order.token] = Attempt(order, self.home, parked=parked, report=self.post.facts.send, done=self.post.wake)
             attempt.thread.start()
 
     def _bury(self, attempt: Attempt) -> None:
@@ -104,9 +79,6 @@ class Worker:
             asyncio.run(kernels.end(parked.kernel.km, None))
         parked.kernel.close.close()
 
-    def _wake(self) -> None:
-        spool.ring(self.bell.path)
-
     def _cancel(self, order: CancelRun) -> None:
         if order.token in self.running:
             self.running[order.token].end(order.reason)
@@ -116,21 +88,18 @@ class Worker:
             self.queue.remove(one)
         if waiting or order.token not in self.known:
             self.known.add(order.token)  # an order that comes after its own cancellation is not obeyed
-            self.facts.send(RunEnded(token=order.token, at=now(), state=RunState.CANCELLED, reason=order.reason))
+            self.post.facts.send(RunEnded(token=order.token, at=now(), state=RunState.CANCELLED, reason=order.reason))
 
     def _finish(self) -> None:
         """Give every run its end, then go."""
         for order in self.queue:
-            self.facts.send(RunEnded(token=order.token, at=now(), state=RunState.LOST, reason=STOPPED))
+            self.post.facts.send(RunEnded(token=order.token, at=now(), state=RunState.LOST, reason=STOPPED))
         for attempt in self.running.values():
             attempt.end(STOPPED)
         while any(attempt.thread.is_alive() for attempt in self.running.values()):
-            self._beat()
+            self.post.beat()
             for attempt in self.running.values():
                 attempt.thread.join(0.1)
         for parked in self.parked.values():
             self._let_go(parked)
-        deadline = time.monotonic() + 5
-        while not self.facts.flush() and time.monotonic() < deadline:
-            select.select([], [], [], 0.1)
-        self.bell.close()
+        self.post.close()

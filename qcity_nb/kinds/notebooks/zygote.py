@@ -151,7 +151,7 @@ def _become(asked: dict[str, Any], lines: list[socket.socket], pipes: list[int],
         from qcity_nb.kinds.notebooks import kernel
 
         kernel.main(asked["argv"][1:])
-    except Exception:
+    except Exception:  # noqa: BLE001 - of a kernel or of what it loads: told on its own stderr, and its exit code says so
         traceback.print_exc()
         raise SystemExit(1) from None
     raise SystemExit(0)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import select
-import signal
 import socket
-import time
 from collections import deque
 from pathlib import Path
 
 from ....errors import HomeError, Refused
-from ....io import spool
-from ....io.facts import Facts
 from ....io.files import write_atomic
+from ....io.post import BEAT, Post
 from ....model.home import Home
 from ....model.wire import CancelJob, Hello, JobEnded, Order, RunJob, Seen
 from ....model.work import Outcome
@@ -28,7 +23,6 @@ from .prepare import MARKER, MOVED, Setting, remove, remove_orphans
 from .repository import Repository, is_url, mirror, open_folder
 from .watch import Watcher
 
-BEAT = 1.0
 STOP_GRACE = 5.0
 STOPPED = "the runner was stopped"
 
@@ -45,42 +39,35 @@ class Worker:
 
     def __init__(self, home: Home, name: str, incarnation: int, options: Options) -> None:
         self.home, self.name, self.incarnation, self.options = home, name, incarnation, options
-        home.service(name).mkdir(parents=True, exist_ok=True)
-        self.facts = Facts(home, name, incarnation)
-        self.bell = spool.Doorbell(home.worker_bell(name))
-        self.stopping = False
+        self.post = Post(home, name, incarnation)
         self.queue: deque[RunJob] = deque()
         self.running: dict[str, Attempt] = {}
         self.known: set[str] = set()
-        self._offset = 0
         self._holds: list[socket.socket] = []
         self._uids: list[int | None] = []
 
     def run(self) -> None:
         """Work until SIGTERM. Raises `QCityError` when it cannot work at all."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
-        self._beat()
+        self.post.listen()
+        self.post.beat()
         setting = self._set_up()
-        watcher = Watcher(setting, self.facts.send)
+        watcher = Watcher(setting, self.post.facts.send)
         watcher.forewarn()
-        canary = Canary(setting, self.facts.send, every=self.options.canary)
+        canary = Canary(setting, self.post.facts.send, every=self.options.canary)
         if canary.failed:
             self._prove(canary)
-        self.facts.send(Hello(sandbox=setting.level.value, missing=setting.missing))
+        self.post.facts.send(Hello(sandbox=setting.level.value, missing=setting.missing))
         watcher.start()
-        while not self.stopping:
+        while not self.post.stopping:
             self._turn(setting, watcher, canary)
             if canary.failed and not self.running:
                 break
-            if not self.stopping:
-                select.select([self.bell.fd], [], [], BEAT)
-                self.bell.clear()
+            self.post.wait()
         watcher.stop()
-        if canary.failed and not self.stopping:
+        if canary.failed and not self.post.stopping:
             self.queue.clear()  # nothing of it has begun: the engine gives it to the next life
         self._finish()
-        if canary.failed and not self.stopping:
+        if canary.failed and not self.post.stopping:
             raise _unfit(canary)
 
     def _prove(self, canary: Canary) -> None:
@@ -90,25 +77,14 @@ class Worker:
         if attempt is not None:
             attempt.thread.start()
         while not canary.over.wait(BEAT):
-            self._beat()
-            if self.stopping and attempt is not None:
+            self.post.beat()
+            if self.post.stopping and attempt is not None:
                 attempt.grace = STOP_GRACE
                 attempt.end(STOPPED, Outcome.LOST)
         if attempt is not None:
             attempt.thread.join()
-        if canary.failed and not self.stopping:
+        if canary.failed and not self.post.stopping:
             raise _unfit(canary)
-
-    def _stop(self, *_: object) -> None:
-        self.stopping = True
-        with contextlib.suppress(OSError):
-            os.write(self.bell.fd, b"!")
-
-    def _beat(self) -> None:
-        with contextlib.suppress(OSError):
-            path = self.home.beat(self.name)
-            path.touch(mode=0o600)
-            os.utime(path)
 
     def _set_up(self) -> Setting:
         kind, level, missing = sandboxes.best(self.options.sandbox)
@@ -143,11 +119,9 @@ class Worker:
         remove_orphans(MOVED)
 
     def _turn(self, setting: Setting, watcher: Watcher, canary: Canary) -> None:
-        self._beat()
-        self.facts.flush()
-        orders: list[Order]
-        orders, self._offset = spool.read(self.home.orders(self.name, self.incarnation), self._offset, Order)  # type: ignore[arg-type]
-        for order in orders:
+        self.post.beat()
+        self.post.facts.flush()
+        for order in self.post.orders():
             self._obey(order, watcher)
         for token in [token for token, attempt in self.running.items() if attempt.over]:
             attempt = self.running.pop(token)
@@ -155,17 +129,14 @@ class Worker:
             self._uids.append(attempt.uid)
         while self.queue and self._uids and not canary.failed:
             order = self.queue.popleft()
-            self._begin(Attempt(order, setting, uid=self._uids.pop(0), report=self.facts.send, done=self._wake))
-        if canary.due and not self.running and not self.stopping and (song := canary.attempt(self._uids[0], done=self._wake)) is not None:
+            self._begin(Attempt(order, setting, uid=self._uids.pop(0), report=self.post.facts.send, done=self.post.wake))
+        if canary.due and not self.running and not self.post.stopping and (song := canary.attempt(self._uids[0], done=self.post.wake)) is not None:
             del self._uids[0]
             self._begin(song)
 
     def _begin(self, attempt: Attempt) -> None:
         self.running[attempt.order.token] = attempt
         attempt.thread.start()
-
-    def _wake(self) -> None:
-        spool.ring(self.bell.path)
 
     def _obey(self, order: Order, watcher: Watcher) -> None:
         if isinstance(order, Seen):
@@ -183,26 +154,23 @@ class Worker:
             return
         for waiting in [one for one in self.queue if one.token == order.token]:
             self.queue.remove(waiting)
-            self.facts.send(JobEnded(token=order.token, at=now(), outcome=order.outcome, reason=order.reason))
+            self.post.facts.send(JobEnded(token=order.token, at=now(), outcome=order.outcome, reason=order.reason))
         if order.token not in self.known:
             self.known.add(order.token)  # a run order that comes after its own cancellation is not obeyed
-            self.facts.send(JobEnded(token=order.token, at=now(), outcome=order.outcome, reason=order.reason))
+            self.post.facts.send(JobEnded(token=order.token, at=now(), outcome=order.outcome, reason=order.reason))
 
     def _finish(self) -> None:
         """Give every job its end, then go."""
         for order in self.queue:
-            self.facts.send(JobEnded(token=order.token, at=now(), outcome=Outcome.LOST, reason=STOPPED))
+            self.post.facts.send(JobEnded(token=order.token, at=now(), outcome=Outcome.LOST, reason=STOPPED))
         for attempt in self.running.values():
             attempt.grace = STOP_GRACE
             attempt.end(STOPPED, Outcome.LOST)
         while any(attempt.thread.is_alive() for attempt in self.running.values()):
-            self._beat()
+            self.post.beat()
             for attempt in self.running.values():
                 attempt.thread.join(0.1)
-        deadline = time.monotonic() + 5
-        while not self.facts.flush() and time.monotonic() < deadline:
-            select.select([], [], [], 0.1)
-        self.bell.close()
+        self.post.close()
 
 
 def _unfit(canary: Canary) -> Refused:
