@@ -135,7 +135,7 @@ class Attempt(Control):
         except QCityError as error:
             fact = self._fact(RunState.FAILED, error.what)
         except OSError as error:
-            fact = self._fact(RunState.FAILED, f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+            fact = self._fact(RunState.FAILED, f"{error.strerror or error}: {error.filename or 'its executed notebook'}")
         except Exception as error:  # noqa: BLE001 - whatever papermill or nbformat meets in somebody's notebook, the run says it
             fact = self._fact(RunState.FAILED, f"{type(error).__name__}: {error}")
         finally:
