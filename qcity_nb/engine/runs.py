@@ -81,20 +81,24 @@ class Runs:
         if self._ends:
             return
         self._changed, wall = False, context.clock.wall()
-        with context.store.read() as connection:
-            due = store.due(connection, context.store.place, now=wall)
-            known = store.open_runs(connection, context.store.place)
-        if due:
+        known, moment = self._look()
+        due: list[store.ScheduleRow] = []
+        if moment is not None and moment <= wall:
+            with context.store.read() as connection:
+                due = store.due(connection, context.store.place, now=wall)
             planned = context.record(lambda connection: self._plan(connection, due, wall))
             self._changed = planned and len(due) == store.AT_ONCE
         if due or any(run.state is RunState.PLANNED and run.start <= wall for run in known):
             self._begin(wall)
-        with context.store.read() as connection:
-            known = store.open_runs(connection, context.store.place)
-            moment = store.next_moment(connection, context.store.place)
+            known, moment = self._look()
         soon = [] if moment is None else [max(moment, wall + AGAIN)]  # one that has passed could not be recorded
         self._next = decide.deadline(known, soon, now=wall)
         self._settle(known, wall)
+
+    def _look(self) -> tuple[list[store.RunRow], datetime | None]:
+        """The runs that are not over, and the next moment of any schedule."""
+        with self._c.store.read() as connection:
+            return store.open_runs(connection, self._c.store.place), store.next_moment(connection, self._c.store.place)
 
     def deadline(self) -> datetime | None:
         """When there is something to do next, by the steady clock."""
