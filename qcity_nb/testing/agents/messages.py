@@ -78,8 +78,8 @@ class Messages(threading.Thread):
         self._console.write(self._source, f"Received job status event. JobState: {state}")
         self._console.write(self._source, CONTINUE)
         self._unpolled = self._unpolled or unpolled
-        if state == "Online" and not unpolled:
-            self.busy.discard("job")
+        if state == "Online" and not unpolled and not self._once:
+            self.busy.discard("job")  # one of a single job asks for no other, and leaves
 
     def fall_silent(self, *, close: bool) -> None:
         """Stop asking and saying."""

@@ -124,8 +124,15 @@ def test_a_bomb_of_processes_hits_its_limit(once) -> None:
     log = driver.log(end.token)
     assert "started 400" not in log.split("step 1")[-1]
     assert end.outcome is Outcome.FAILURE or "started " in log
-    if "act ended" in end.reason and "OS thread" in log:
+    if "act ended" in end.reason and "failed to create new OS thread" in log:
         assert end.reason.endswith("the job used up its 60 processes, and left act none")
+
+
+def test_an_act_that_got_no_thread_is_explained(once) -> None:
+    """Go's own words come and act is gone: here for sure, in the bomb by chance only."""
+    _, ends = once(steps("echo 'runtime: failed to create new OS thread (have 9 already; errno=11)'; sleep 0.5; kill -9 -1"), limits=LIMITS)
+    assert ends["a"].outcome is Outcome.FAILURE
+    assert ends["a"].reason.endswith("act ended with exit code 137; the job used up its 60 processes, and left act none")
 
 
 def groups(work: Path) -> list[Path]:

@@ -134,12 +134,12 @@ class Attempt:
             crowded = CROWDED in log.path.read_text(errors="replace")
             cut = said.close(Outcome.FAILURE)
             reason = f"it was cut off in {cut}: {name} ended with exit code {code}" if cut else said.reason() or f"{name} ended with exit code {code}"
+            if crowded:
+                reason += f"; the job used up its {self.setting.options.limits.processes} processes, and left {name} none"
         elif said.outcome is not Outcome.FAILURE:
             return said.outcome, ""
         else:
             reason = said.reason() or f"{name} ended with exit code {code} and did not say why"
-        if said.outcome is None and crowded:
-            reason += f"; the job used up its {self.setting.options.limits.processes} processes, and left {name} none"
         memory = self.setting.options.limits.memory
         if short_of_memory and memory:
             reason += f"; the memory limit of {memory / (1 << 20):.0f} MiB was reached"
