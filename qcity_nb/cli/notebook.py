@@ -100,7 +100,7 @@ def report(args: argparse.Namespace) -> int:
 
 def how_of(args: argparse.Namespace) -> dict[str, Any]:
     """What was said of how a notebook is to run."""
-    names = ("kernel", "retries", "backoff", "timeout", "cell_timeout", "output", "park", "compare")
+    names = ("kernel", "retries", "backoff", "timeout", "cell_timeout", "output", "park", "compare", "executor", "sandbox", "network")
     return {**{name: getattr(args, name) for name in names}, "secrets": tuple(args.secret)}
 
 

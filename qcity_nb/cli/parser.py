@@ -181,6 +181,9 @@ def _how(parser: Parser) -> None:
     parser.add_argument("-o", "--output", default="", help="where the executed notebook is copied to")
     parser.add_argument("--park", default="10 min", help="how long the kernel of a failed run is kept (default 10 min)")
     parser.add_argument("--compare", action="store_true", help="hold the outputs against those of the last run")
+    parser.add_argument("--executor", default="", metavar="WHERE", help="dask, dask://HOST:PORT or place:NAME (default: this machine)")
+    parser.add_argument("--sandbox", default="none", choices=("none", "partial", "full"), help="the weakest sandbox to accept (default none)")
+    parser.add_argument("--network", action="store_true", help="let a sandboxed notebook reach the network")
 
 
 def _notebook(parser: Parser, shared: Parser, listing: Parser) -> None:

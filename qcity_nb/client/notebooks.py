@@ -15,6 +15,7 @@ from ..decide.wording import did_you_mean, duration, line, span, visible
 from ..errors import BadInput, EngineError, NotFound
 from ..io import secrets as tokens
 from ..model.schedule import CatchUp, Retry, RunPlan, RunState, Schedule
+from ..model.service import Sandbox
 from ..store import runs as store
 from ..store.runs import RunRow
 from . import credentials
@@ -44,7 +45,7 @@ class Notebooks(Shown):
         Args:
             parameters: for its cell tagged `parameters`.
             key: who asks twice with the same gets one run.
-            how: as for `schedule`: kernel, retries, backoff, timeout, cell_timeout, secrets, output, park, compare.
+            how: as for `schedule`: kernel, retries, backoff, timeout, cell_timeout, secrets, output, park, compare, executor, sandbox, network.
 
         Raises:
             NotFound, BadInput: the notebook, a parameter, or what else was given cannot be used; nothing was started.
@@ -84,7 +85,9 @@ class Notebooks(Shown):
             shared: any place of the store may run it.
             replace: False refuses when there is one of that name.
             how: kernel; retries and backoff; timeout of a run, cell_timeout; secrets by name; output, a path for the executed notebook;
-                park, how long the kernel of a failed run is kept; compare, whether the outputs are held against the last run's.
+                park, how long the kernel of a failed run is kept; compare, whether the outputs are held against the last run's;
+                executor, `dask`, `dask://HOST:PORT` or `place:NAME` for a run elsewhere; sandbox, the weakest one to accept for its kernel
+                (none, partial, full), and whether that has the network.
 
         Raises:
             NotFound, BadInput: something cannot be used; the sentence says what. Nothing was scheduled.
@@ -162,6 +165,9 @@ class Notebooks(Shown):
         output: str | Path = "",
         park: Span = 600,
         compare: bool = False,
+        executor: str = "",
+        sandbox: str = "none",
+        network: bool = False,
     ) -> RunPlan:
         path = Path(notebook).expanduser().absolute()
         check_notebook(path, parameters or {})
@@ -183,6 +189,9 @@ class Notebooks(Shown):
             output=str(Path(output).expanduser().absolute()) if output else "",
             park=span_of("park", park),
             compare=compare,
+            executor=executor,
+            sandbox=_level(sandbox),
+            network=network,
         )
 
     def _keep(self, name: str) -> None:
@@ -242,6 +251,14 @@ def check_notebook(path: Path, parameters: Mapping[str, object]) -> None:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise BadInput(f"{visible(str(path))} cannot be read: {why}", "A notebook's name ends in .ipynb") from None
     decide.check_parameters(decide.read(text, path.name), parameters, path.name)
+
+
+def _level(given: str) -> Sandbox:
+    """How well a kernel is to be shut in. Raises `BadInput`."""
+    try:
+        return Sandbox(given)
+    except ValueError:
+        raise BadInput(f'sandbox is "{given}"', did_you_mean(given, [one.value for one in Sandbox], what="level")) from None
 
 
 def span_of(name: str, value: Span, *, least: float = 0) -> timedelta:

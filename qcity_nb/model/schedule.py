@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 
+from .service import Sandbox
+
 
 class CatchUp(Enum):
     """What becomes of moments that passed while nobody was there to start anything."""
@@ -57,6 +59,10 @@ class RunPlan:
         output: where the executed notebook is copied to; empty leaves it with the run.
         park: how long the kernel of a run that failed is kept, so that it can go on from the failed cell.
         compare: whether the outputs are held against those of the last run that was done.
+        executor: where its kernel lives: empty for this machine, `dask` for a cluster of its own here, `dask://HOST:PORT` for one that stands,
+            `place:NAME` for a place.
+        sandbox: the weakest sandbox to accept for the kernel; `none` runs it as the engine's own user, with all that it may.
+        network: whether a sandboxed kernel reaches the network.
     """
 
     notebook: str
@@ -69,6 +75,9 @@ class RunPlan:
     output: str = ""
     park: timedelta = timedelta(minutes=10)
     compare: bool = False
+    executor: str = ""
+    sandbox: Sandbox = Sandbox.NONE
+    network: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
