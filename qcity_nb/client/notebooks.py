@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ..decide import executors
 from ..decide import notebook as decide
 from ..decide import schedule as times
 from ..decide.wording import did_you_mean, duration, line, span, visible
@@ -21,6 +22,7 @@ from ..store.runs import RunRow
 from . import credentials
 from .health import Painter
 from .link import Link, now
+from .places import Places
 from .runs import COLUMNS, Run, level_of, name_of, record, took, where
 from .schedules import Schedules, moment_of
 from .tables import Html, Shown, clock, frame, mark, table
@@ -178,7 +180,7 @@ class Notebooks(Shown):
             raise BadInput(f"the output {output} {what}", "Give the path of a notebook in a folder that is there")
         for name in secrets:
             self._keep(name)
-        return RunPlan(
+        plan = RunPlan(
             notebook=str(path),
             parameters=dict(parameters or {}),
             kernel=kernel,
@@ -193,6 +195,8 @@ class Notebooks(Shown):
             sandbox=_level(sandbox),
             network=network,
         )
+        executors.check(plan, Places(self._link).added)
+        return plan
 
     def _keep(self, name: str) -> None:
         """See to it that a secret is where the worker finds it: taken from where people keep such things, asked for, or kept already."""

@@ -74,6 +74,11 @@ class Places(Shown):
         notes = self._notes()
         self._keep(replace(notes, added={**notes.added, config.name: config}))
 
+    @property
+    def added(self) -> tuple[str, ...]:
+        """The names of those that were added here: what runs by itself, without a folder of settings, knows these only."""
+        return tuple(self._notes().added)
+
     def remove(self, name: str) -> None:
         """Forget a place that was added. What runs there goes on.
 

@@ -15,6 +15,8 @@ LOSSES = 3
 LEASE = timedelta(seconds=60)
 """How long a run that every place may take is one place's without another word."""
 RENEW = timedelta(seconds=20)
+FAR = 100
+"""So many runs, a hundred, may be with executors elsewhere at once: each of them costs this machine a thread."""
 
 
 def key_of(schedule: str, at: datetime) -> str:
@@ -47,24 +49,28 @@ def plan(schedule: Schedule, *, dealt: datetime, now: datetime) -> tuple[list[Ru
     return runs, times.after(moments, dealt)
 
 
-def startable(runs: Iterable[Run], limits: Mapping[str, int], *, now: datetime, slots: int) -> list[Run]:
+def startable(runs: Iterable[Run], limits: Mapping[str, int], *, now: datetime, slots: int, far: int = FAR) -> list[Run]:
     """The planned runs that begin now, the oldest first: as many as there is room for, here and in their schedules.
 
     Args:
         runs: the planned and the running ones.
         limits: how many runs a schedule may have at once; one that is not named has no limit.
         slots: how many more this place can run.
+        far: how many more it can have run elsewhere.
     """
     known = sorted(runs, key=lambda run: (run.start, run.id))
     running = Counter(run.schedule for run in known if run.state is RunState.RUNNING)
     found: list[Run] = []
+    room = {False: slots, True: far}
     for run in known:
-        if run.state is not RunState.PLANNED or run.start > now or len(found) >= slots:
+        away = bool(run.plan.executor)
+        if run.state is not RunState.PLANNED or run.start > now or room[away] <= 0:
             continue
         limit = limits.get(run.schedule)
         if limit is not None and running[run.schedule] >= limit:
             continue
         running[run.schedule] += 1
+        room[away] -= 1
         found.append(run)
     return found
 
@@ -89,10 +95,14 @@ def begun(run: Run, *, owner: str, token: str, incarnation: int, now: datetime) 
     )
 
 
-def ended(run: Run, state: RunState, reason: str, *, now: datetime) -> Run:
-    """A run whose attempt came to an end: over, or planned again if it failed and may be tried again, or its worker was stopped."""
+def ended(run: Run, state: RunState, reason: str, *, now: datetime, died: bool = False) -> Run:
+    """A run whose attempt came to an end: over, or planned again if it failed and may be tried again, or was lost.
+
+    Args:
+        died: whether it was lost because what executed it elsewhere died; else its worker was only stopped.
+    """
     if state is RunState.LOST:
-        return lost(replace(run, losses=run.losses - 1), reason, now=now)  # nothing died
+        return lost(run if died else replace(run, losses=run.losses - 1), reason, now=now)
     if state is RunState.FAILED and not run.cancel and run.attempt <= run.plan.retry.times:
         wait = times.wait(run.plan.retry, run.key, run.attempt)
         return _again(run, state, reason, now=now, start=now + wait)

@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 from sqlalchemy.engine import Connection
 
+from ..decide import executors, supervise
 from ..decide import runs as decide
 from ..decide import schedule as times
-from ..decide import supervise
 from ..errors import BadInput, NotFound, QCityError, Refused
 from ..model.schedule import Run, RunPlan, RunState, Schedule
 from ..model.service import Phase, ServiceSpec, ServiceState
@@ -130,7 +130,7 @@ class Runs:
             store.save(connection, replace(run, live=fact.live), epoch=run.epoch)
         else:
             known = {name: getattr(fact, name) for name in ("cells", "cell", "parked", "output", "changed")}
-            over = decide.ended(replace(run, **known), fact.state, fact.reason, now=fact.at)
+            over = decide.ended(replace(run, **known), fact.state, fact.reason, now=fact.at, died=fact.died)
             self._save(connection, run, over)
             self._parked = max(filter(None, [self._parked, fact.parked]), default=None)
 
@@ -200,10 +200,11 @@ class Runs:
             orders.clear()
             store.lock(connection, context.store.place)
             known = store.open_runs(connection, context.store.place)
-            free = slots - sum(run.state is RunState.RUNNING and run.owner == context.store.place for run in known)
+            mine = [bool(run.plan.executor) for run in known if run.state is RunState.RUNNING and run.owner == context.store.place]
+            free, far = slots - mine.count(False), decide.FAR - mine.count(True)
             here = [run for run in known if self._is_here(connection, run, wall)]
             limits = store.limits(connection, context.store.place, {run.schedule for run in here})
-            for run in decide.startable(here, limits, now=wall, slots=free):
+            for run in decide.startable(here, limits, now=wall, slots=free, far=far):
                 token = f"{context.store.place[:8]}-run-{run.id}-{run.epoch + 1}-{uuid.uuid4().hex[:8]}"
                 taken = decide.begun(run, owner=context.store.place, token=token, incarnation=row.state.incarnation, now=wall)
                 if store.save(connection, taken, epoch=run.epoch):
@@ -251,9 +252,12 @@ class Runs:
             row = context.services[WORKER]
         return row if row.state.phase in ALIVE else None
 
-    def _able(self) -> ServiceSpec:
-        """The worker's specification. Raises `MissingTool` where nothing can run notebooks."""
-        return self._c.kinds(WORKER).check(ServiceSpec(name=WORKER, kind=WORKER, silent_after=timedelta(minutes=2)))
+    def _able(self, plan: RunPlan | None = None) -> ServiceSpec:
+        """The worker's specification. Raises `MissingTool` where nothing can run notebooks, or this one; `BadInput` for an executor that is none."""
+        options: dict[str, object] = {}
+        if plan is not None and plan.executor:
+            options = {"executor": executors.check(plan).where.name.lower()}
+        return self._c.kinds(WORKER).check(ServiceSpec(name=WORKER, kind=WORKER, silent_after=timedelta(minutes=2), options=options))
 
     def _settle(self, known: Sequence[store.RunRow], wall: datetime) -> None:
         """Whether there is anything to do; the worker goes when there has not been for a while."""
@@ -287,8 +291,8 @@ class Runs:
     # what people ask for
 
     def _run(self, subject: str, args: Mapping[str, object]) -> dict[str, object]:
-        self._able()
         plan, wall = msgspec.convert(args.get("plan"), RunPlan, strict=False), self._c.clock.wall()
+        self._able(plan)
         key = str(args.get("key") or uuid.uuid4().hex)
         return self._add(Run(id=0, schedule=subject, key=key, plan=plan, at=wall, start=wall, state=RunState.PLANNED, planned=wall))
 
@@ -296,6 +300,9 @@ class Runs:
         run, wall = self._one(subject), self._c.clock.wall()
         if run.state is not RunState.FAILED:
             raise Refused(f"run {run.id} is {run.state.value}: only one that failed in a cell can go on", f"qcity notebook show {run.id}")
+        if run.plan.executor:
+            todo = f"qcity notebook run {run.plan.notebook} --executor {run.plan.executor} runs all of it"
+            raise Refused(f"run {run.id} cannot go on: it ran elsewhere ({run.plan.executor}), where no kernel is kept", todo)
         if not decide.resumable(run, now=wall):
             todo = f"qcity notebook run {run.plan.notebook} runs all of it"
             raise Refused(f"run {run.id} cannot go on: its kernel is kept no more", todo)
@@ -320,9 +327,9 @@ class Runs:
         return {"run": run.id}
 
     def _put(self, subject: str, args: Mapping[str, object]) -> dict[str, object]:
-        self._able()
         context, wall = self._c, self._c.clock.wall()
         schedule = times.check(msgspec.convert(dict(args), Schedule, strict=False), now=wall)
+        self._able(schedule.plan)
         with context.store.read() as connection:
             known = store.schedule_of(connection, context.store.place, schedule.name)
         if known is not None and args.get("fresh"):

@@ -267,7 +267,10 @@ class RunMoved(msgspec.Struct, frozen=True, kw_only=True, tag="run_moved"):
 
 
 class RunEnded(msgspec.Struct, frozen=True, kw_only=True, tag="run_ended"):
-    """An attempt is over. `cell` is the number of the cell that it failed in; its kernel is kept until `parked`; `output` lies below the home."""
+    """An attempt is over. `cell` is the number of the cell that it failed in; its kernel is kept until `parked`; `output` lies below the home.
+
+    `died`: it is lost because what executed it elsewhere died; else its worker was stopped, which is held against nobody.
+    """
 
     token: str
     at: datetime
@@ -278,6 +281,7 @@ class RunEnded(msgspec.Struct, frozen=True, kw_only=True, tag="run_ended"):
     parked: datetime | None = None
     output: str = ""
     changed: str = ""
+    died: bool = False
 
 
 RunFact = RunBegan | RunMoved | RunEnded

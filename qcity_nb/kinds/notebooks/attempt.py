@@ -19,7 +19,7 @@ from papermill.parameterize import parameterize_notebook
 
 from ...decide import notebook as known
 from ...decide.redact import redact
-from ...errors import QCityError
+from ...errors import EngineError, QCityError
 from ...io import secrets
 from ...model.home import Home
 from ...model.schedule import Cell, CellState, Live, RunState
@@ -27,6 +27,8 @@ from ...model.wire import Fact, RunBegan, RunEnded, RunMoved, RunNotebook
 from .control import Control, Kept
 from .execution import RunEnded as Stopped
 from .execution import execute
+from .executors import Executors, Lost
+from .far import Bundle, pass_on
 from .record import CANCELLED, DONE, write_whole
 
 TOLD_EVERY = 0.25
@@ -59,11 +61,20 @@ class Attempt(Control):
         parked: the kernel to go on with.
         report: takes its facts.
         done: called when it is over.
+        executors: execute what is not to be executed here.
     """
 
     def __init__(
-        self, order: RunNotebook, home: Home, *, parked: Parked | None, report: Callable[[Fact], None], done: Callable[[], None]
+        self,
+        order: RunNotebook,
+        home: Home,
+        *,
+        parked: Parked | None,
+        report: Callable[[Fact], None],
+        done: Callable[[], None],
+        executors: Executors,
     ) -> None:
+        self._executors = executors
         self.order, self._home, self._parked, self._report, self._done = order, home, parked, report, done
         self.keeps = order.plan.park.total_seconds() > 0
         self.parks: Parked | None = None
@@ -114,6 +125,11 @@ class Attempt(Control):
         self._tail = (self._tail + text)[-4 * TAIL :]
         self._tell()
 
+    def shows(self, tail: str) -> None:
+        """What a cell elsewhere printed last."""
+        self._tail = tail
+        self._tell()
+
     def kept(self, kernel: Kept) -> None:
         """The kernel of a cell that failed."""
         self.parks = Parked(kernel, self._nb, self._number, time.monotonic() + self.order.plan.park.total_seconds())
@@ -132,6 +148,8 @@ class Attempt(Control):
         fact = self._fact(RunState.FAILED, "it ended without a word")
         try:
             fact = self._before() or self._execute()
+        except Lost as error:
+            fact = self._fact(RunState.LOST, self.why or error.what, died=self.why != STOPPED)
         except QCityError as error:
             fact = self._fact(RunState.FAILED, error.what)
         except OSError as error:
@@ -170,16 +188,7 @@ class Attempt(Control):
             self._cells[number] = _moved(self._cells[number], CellState.DONE)
         begin = {"run": self.order.run, "attempt": self.order.attempt}
         try:
-            execute(
-                nb,
-                self._kernel(nb),
-                str(path),
-                progress_bar=False,
-                execution_timeout=_seconds(plan.cell_timeout),
-                run_timeout=_seconds(plan.timeout),
-                cwd=Path(plan.notebook).parent,
-                control=self,
-            )
+            nb = self._elsewhere(nb, path) if plan.executor else self._here(nb, path)
         except Stopped as error:
             state = RunState.FAILED
             if error.status == CANCELLED:
@@ -187,6 +196,43 @@ class Attempt(Control):
             return self._fact(state, self.why or error.what, output=path)
         nb.metadata["qcity"] |= begin
         return self._save(nb, path)
+
+    def _here(self, nb: NotebookNode, path: Path) -> NotebookNode:
+        plan = self.order.plan
+        return execute(
+            nb,
+            self._kernel(nb),
+            str(path),
+            progress_bar=False,
+            execution_timeout=_seconds(plan.cell_timeout),
+            run_timeout=_seconds(plan.timeout),
+            cwd=Path(plan.notebook).parent,
+            control=self,
+        )
+
+    def _elsewhere(self, nb: NotebookNode, path: Path) -> NotebookNode:
+        """The notebook as it was executed elsewhere. Raises `Lost`, `Stopped` and what else can be said of it."""
+        plan = self.order.plan
+        bundle = Bundle(
+            token=self.order.token,
+            notebook=nbformat.v4.writes(nb, indent=None),
+            kernel=self._kernel(nb),
+            folder=str(Path(plan.notebook).parent),
+            env=self.env,
+            secrets=tuple(self.secrets),
+            timeout=_seconds(plan.timeout),
+            cell_timeout=_seconds(plan.cell_timeout),
+        )
+        result = self._executors.of(plan.executor).run(bundle, self)
+        for cell in result.cells:
+            pass_on(cell, self)
+        if result.notebook:
+            write_whole(result.notebook, path)
+        if result.status and (result.notebook or result.status == CANCELLED):
+            raise Stopped(result.status, result.reason, result.todo)
+        if result.status:
+            raise EngineError(result.reason, result.todo)
+        return nbformat.reads(result.notebook, as_version=4)
 
     def _save(self, nb: NotebookNode, path: Path) -> RunEnded:
         told = nb.metadata["qcity"]

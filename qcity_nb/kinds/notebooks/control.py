@@ -53,6 +53,9 @@ class Control:
     def said(self, text: str) -> None:
         """The cell printed something."""
 
+    def shows(self, tail: str) -> None:
+        """The end of all that the cell printed so far; told of a run elsewhere instead of `said`."""
+
     def kept(self, kernel: Kept) -> None:
         """Here is the kernel that was to be kept."""
 

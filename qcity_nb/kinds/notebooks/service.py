@@ -17,6 +17,7 @@ from ...model.service import Exit, ServiceSpec
 from ...ports import Launch
 
 NEEDS = ("papermill", "nbclient", "ipykernel")
+CLUSTER = "distributed"
 SLOTS = "QCITY_NOTEBOOK_SLOTS"
 
 
@@ -29,14 +30,16 @@ class Kind:
     attended = False
 
     def check(self, spec: ServiceSpec) -> ServiceSpec:
-        """As many runs at once as there are cores, at least two, or as QCITY_NOTEBOOK_SLOTS says.
+        """As many runs at once as there are cores, at least two, or as QCITY_NOTEBOOK_SLOTS says. An option `executor` asks for one more thing only.
 
         Raises:
-            MissingTool: what runs notebooks is not installed.
+            MissingTool: what runs notebooks is not installed, or what that executor needs.
         """
         missing = [name for name in NEEDS if importlib.util.find_spec(name) is None]
         if missing:
             raise MissingTool(f"notebooks cannot run here: {', '.join(missing)} is not installed", 'pip install "qcity-nb[notebook]"')
+        if spec.options.get("executor") == "cluster" and importlib.util.find_spec(CLUSTER) is None:
+            raise MissingTool(f"notebooks cannot run in a Dask cluster: {CLUSTER} is not installed", 'pip install "qcity-nb[cluster]"')
         told = os.environ.get(SLOTS, "")
         slots = int(told) if told.isdecimal() and int(told) > 0 else max(2, os.cpu_count() or 2)
         return replace(spec, options={"slots": slots}, grace=timedelta(seconds=15))

@@ -13,6 +13,7 @@ from ...model.schedule import RunState
 from ...model.wire import CancelRun, Hello, RunEnded, RunNotebook
 from . import kernels
 from .attempt import STOPPED, Attempt, Parked, now
+from .executors import Executors
 
 KEPT = 3
 """Kernels that are kept at most."""
@@ -35,6 +36,7 @@ class Worker:
         self.running: dict[str, Attempt] = {}
         self.parked: dict[int, Parked] = {}
         self.known: set[str] = set()
+        self.executors = Executors(home)
 
     def run(self) -> None:
         """Work until SIGTERM."""
@@ -58,11 +60,21 @@ class Worker:
             self._bury(self.running.pop(token))
         for number in [number for number, one in self.parked.items() if one.until <= time.monotonic()]:
             self._let_go(self.parked.pop(number))
-        while self.queue and len(self.running) < self.slots:
-            order = self.queue.popleft()
-            parked = self.parked.pop(order.resumes, None) if order.resumes is not None else None
-            attempt = self.running[order.token] = Attempt(order, self.home, parked=parked, report=self.post.facts.send, done=self.post.wake)
-            attempt.thread.start()
+        for order in list(self.queue):
+            if self._has_room(order.plan.executor):
+                self.queue.remove(order)
+                self._begin(order)
+
+    def _has_room(self, executor: str) -> bool:
+        """Whether one more may begin here, or where this executor is: those runs cost this machine a thread only."""
+        busy = sum(attempt.order.plan.executor == executor for attempt in self.running.values())
+        return busy < (self.executors.room(executor) if executor else self.slots)
+
+    def _begin(self, order: RunNotebook) -> None:
+        parked = self.parked.pop(order.resumes, None) if order.resumes is not None else None
+        told = {"report": self.post.facts.send, "done": self.post.wake}
+        attempt = self.running[order.token] = Attempt(order, self.home, parked=parked, executors=self.executors, **told)
+        attempt.thread.start()
 
     def _bury(self, attempt: Attempt) -> None:
         attempt.thread.join()
@@ -102,4 +114,5 @@ class Worker:
                 attempt.thread.join(0.1)
         for parked in self.parked.values():
             self._let_go(parked)
+        self.executors.close()
         self.post.close()

@@ -1,0 +1,233 @@
+"""A notebook that is executed far away: what is sent there as plain data, what comes back while it goes on, and its end.
+
+A Dask task calls `run`; a place runs this file (`python -m qcity_nb.kinds.notebooks.far`): the bundle is the first line of standard input, words come back as
+lines on standard output. Nothing here knows the ledger, and no file but the bundle is expected to be there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ...decide.redact import redact
+from ...decide.remote import SAYS
+from ...errors import QCityError
+from .control import Control, masked
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+TOLD_EVERY = 0.25
+"""Seconds between two words about what a cell prints."""
+TAIL = 400
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """All that an attempt needs where it is executed. It shows nothing but its token: others' logs print what tasks are given.
+
+    Args:
+        token: of the attempt; unique.
+        notebook: with its parameters, as JSON.
+        kernel: the name of an installed one.
+        folder: the kernel's, where that exists there; else a fresh one that goes away.
+        env: what the kernel finds in its environment: secrets, too.
+        secrets: texts that must be in no output.
+        held: whether standard input stays open for as long as somebody wants the result.
+    """
+
+    token: str
+    notebook: str = field(repr=False)
+    kernel: str = field(repr=False)
+    folder: str = field(default="", repr=False)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    timeout: float | None = field(default=None, repr=False)
+    cell_timeout: float | None = field(default=None, repr=False)
+    held: bool = field(default=False, repr=False)
+
+
+class Began(msgspec.Struct, frozen=True, kw_only=True, tag="began"):
+    """A cell begins; `number` from 0."""
+
+    number: int
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
+    """It ended."""
+
+    number: int
+    seconds: float
+    failed: bool
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True, tag="said"):
+    """The end of what the cell printed so far, without secrets."""
+
+    tail: str
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True, tag="result"):
+    """How it ended.
+
+    `notebook` is it as executed, empty when nothing was; `status` is set when it did not come to its end (`record` has the words), with the reason;
+    `lost` says that whatever ran it died before.
+    """
+
+    notebook: str = ""
+    status: str = ""
+    reason: str = ""
+    todo: str = ""
+    cells: tuple[Ended, ...] = ()
+    lost: bool = False
+
+
+Word = Began | Ended | Said | Result
+
+
+def pass_on(word: Word, control: Control) -> None:
+    """Tell whoever follows a run what was heard of it."""
+    if isinstance(word, Began):
+        control.began(word.number)
+    elif isinstance(word, Ended):
+        control.ended(word.number, seconds=word.seconds, failed=word.failed)
+    elif isinstance(word, Said):
+        control.shows(word.tail)
+
+
+class Follower(Control):
+    """Follows a run where it is executed, and sends word of it."""
+
+    def __init__(self, bundle: Bundle, send: Callable[[Word], None]) -> None:
+        self.env, self.secrets = bundle.env, bundle.secrets
+        self._send, self._lock = send, threading.Lock()
+        self._stop: Callable[[], object] | None = None
+        self._asked = False
+        self._tail, self._told = "", 0.0
+        self.cells: list[Ended] = []
+
+    def end(self) -> None:
+        """Have it end, from any thread; at once if it has not begun."""
+        with self._lock:
+            self._asked = True
+            if self._stop is not None:
+                self._stop()
+
+    def ready(self, stop: Callable[[], object]) -> None:
+        """It may be ended from now on; perhaps that was asked already."""
+        with self._lock:
+            self._stop = stop
+            if self._asked:
+                stop()
+
+    def over(self) -> None:
+        """It may not any more."""
+        with self._lock:
+            self._stop = None
+
+    def began(self, number: int) -> None:
+        """A cell begins."""
+        self._tail, self._told = "", 0.0
+        self._send(Began(number=number))
+
+    def ended(self, number: int, *, seconds: float, failed: bool) -> None:
+        """It ended."""
+        self.cells.append(Ended(number=number, seconds=seconds, failed=failed))
+        self._send(self.cells[-1])
+
+    def said(self, text: str) -> None:
+        """The cell printed something."""
+        self._tail = (self._tail + text)[-4 * TAIL :]
+        if time.monotonic() - self._told >= TOLD_EVERY:
+            self._told = time.monotonic()
+            self._send(Said(tail=redact(self._tail, self.secrets)[-TAIL:]))
+
+
+_running: dict[str, Follower] = {}
+
+
+def stop(token: str) -> bool:
+    """Have a run of this process end; False when there is none."""
+    follower = _running.get(token)
+    if follower is not None:
+        follower.end()
+    return follower is not None
+
+
+def run(bundle: Bundle, follower: Follower) -> Result:
+    """Execute it. Whatever happens is in the result: an exception's arguments would end up in somebody's log."""
+    _running[bundle.token] = follower
+    try:
+        with _folder(bundle.folder) as folder:
+            return _executed(bundle, follower, folder)
+    except QCityError as error:
+        found = Result(status="failed", reason=error.what, todo=error.todo)
+    except Exception as error:  # noqa: BLE001 - whatever papermill or nbformat meets in somebody's notebook, the run says it
+        found = Result(status="failed", reason=f"{type(error).__name__}: {error}")
+    finally:
+        _running.pop(bundle.token, None)
+    return msgspec.structs.replace(found, reason=str(masked(found.reason, bundle.secrets)))
+
+
+def _executed(bundle: Bundle, follower: Follower, folder: str) -> Result:
+    import nbformat
+
+    from .execution import RunEnded, execute
+
+    nb = nbformat.reads(bundle.notebook, as_version=4)
+    status = reason = todo = ""
+    times = {"execution_timeout": bundle.cell_timeout, "run_timeout": bundle.timeout}
+    try:
+        execute(nb, bundle.kernel, progress_bar=False, cwd=folder, control=follower, **times)
+    except RunEnded as error:
+        status, reason, todo = error.status, error.what, error.todo
+    return Result(notebook=nbformat.v4.writes(nb) + "\n", status=status, reason=reason, todo=todo, cells=tuple(follower.cells))
+
+
+@contextlib.contextmanager
+def _folder(wanted: str) -> Iterator[str]:
+    if wanted and Path(wanted).is_dir():
+        yield wanted
+        return
+    with tempfile.TemporaryDirectory(prefix="qcity-run-") as fresh:
+        yield fresh
+
+
+def main() -> int:
+    """Execute the bundle on standard input; what it prints are words, each behind the mark that is meant for us."""
+    bundle = msgspec.json.decode(sys.stdin.buffer.readline(), type=Bundle)
+    line = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what kernels say outside their cells is no word
+    lock = threading.Lock()
+
+    def send(word: Word) -> None:
+        with lock, contextlib.suppress(OSError):  # nobody listens any more: then standard input is over too
+            line.write(f"{SAYS} ".encode() + msgspec.json.encode(word) + b"\n")
+            line.flush()
+
+    follower = Follower(bundle, send)
+    if bundle.held:
+        threading.Thread(target=_mind, args=(follower, sys.stdin.buffer), daemon=True).start()
+    send(run(bundle, follower))
+    return 0
+
+
+def _mind(follower: Follower, held: BinaryIO) -> None:
+    """Have the run end when nobody wants it any more."""
+    while held.read(1 << 16):
+        pass
+    follower.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
