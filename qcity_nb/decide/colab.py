@@ -19,6 +19,13 @@ _CELL = """import json, subprocess
 done = subprocess.run(["/bin/sh", "-c", {script!r}], stdin=subprocess.DEVNULL, capture_output=True, text=True)
 print({says!r}, json.dumps([done.returncode, done.stdout, done.stderr]))
 """
+_TALK = """# QCity executes a notebook in this cell, visibly. Interrupt it to end it.
+import json, subprocess
+running = subprocess.Popen(["/bin/sh", "-c", {script!r}], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+for told in running.stdout:
+    print(told, end="", flush=True)
+print({says!r}, json.dumps([running.wait(), "", ""]), flush=True)
+"""
 _HOLD = """# QCity keeps an engine running in this cell, visibly, until {until} at the latest. Interrupt it to end it.
 import json, subprocess, time
 end = time.time() + {seconds!r}
@@ -41,10 +48,14 @@ class Told:
     more: str
 
 
-def cell(script: str, *, data: str = "") -> str:
-    """A cell that runs a script, with a file as its standard input, which goes away then."""
+def cell(script: str, *, data: str = "", talks: bool = False) -> str:
+    """A cell that runs a script, with a file as its standard input, which goes away then.
+
+    Args:
+        talks: whether what it prints is shown at once, line by line.
+    """
     given = f"exec <{shlex.quote(data)}; rm -f {shlex.quote(data)}\n" if data else ""
-    return _CELL.format(script=given + script, says=SAYS)
+    return (_TALK if talks else _CELL).format(script=given + script, says=SAYS)
 
 
 def holding(site: Site, seconds: float, until: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..model.fleet import PlaceConfig
 from ..model.place import Parcel, PlaceReport, PlaceState, Running
@@ -18,6 +18,7 @@ NEEDED = 1 << 30
 """Bytes that a fresh installation and its first jobs need."""
 LOCK_SECONDS = 900
 PYTHONS = "python3 python3.14 python3.13 python3.12 python3.11 python3.10"
+_PRUNE = 'ls -dt venv-* | grep -vx "$(readlink current)" | tail -n +2 | while read -r old; do rm -rf "$old"; done'
 SAYS = "qcity-says:"
 """Begins each line that is meant for us: a host's shell may greet with lines of its own."""
 
@@ -90,11 +91,32 @@ def unpack(where: Site) -> str:
     return f"set -e; umask 077; mkdir -p {where.base}/wheels; tar -xf - -C {where.base}/wheels"
 
 
-def install(where: Site, parcel: Parcel, python: str, *, index: str = "") -> str:
-    """Makes an environment for this version beside those of others, and switches to it when it is whole. Done already, it does nothing."""
+def aside(where: Site) -> Site:
+    """A site beside this one, for notebooks: what is installed there has other needs, and an engine's environment is left as it is."""
+    base = f"{where.base}-notebooks"
+    return replace(where, base=base, home=f"{base}/home", qcity=f"{base}/current/bin/qcity") if where.installs else where
+
+
+def far(where: Site, tag: str) -> str:
+    """Executes the notebook on standard input."""
+    python = f"{where.base}/venv-{tag}/bin/python" if where.installs else shlex.quote(where.python)
+    return f"umask 077\nexec {python} -m qcity_nb.kinds.notebooks.far"
+
+
+def prune(where: Site) -> str:
+    """Removes the environments of other versions, but for the newest: what it started may still run."""
+    return f"cd {where.base}\n{_PRUNE}" if where.installs else ":"
+
+
+def install(where: Site, parcel: Parcel, python: str, *, index: str = "", extra: str = "") -> str:
+    """Makes an environment for this version beside those of others, and switches to it when it is whole. Done already, it does nothing.
+
+    Args:
+        extra: the part of the package that is needed there.
+    """
     room, wheel = f"{where.base}/venv-{parcel.tag}", f"{where.base}/wheels/{shlex.quote(parcel.wheel.rpartition('/')[2])}"
     source = f"--no-index --find-links {where.base}/wheels" if parcel.wheels else (f"--index-url {shlex.quote(index)}" if index else "")
-    extra = "[postgres]" if parcel.store else ""
+    extras = ",".join(filter(None, ("postgres" if parcel.store else "", extra)))
     return f"""
 set -e; umask 077
 mkdir -p {where.base}/home
@@ -103,7 +125,7 @@ if command -v flock >/dev/null; then flock -w {LOCK_SECONDS} 9 || {{ echo "anoth
 if [ "$(cat {room}/installed 2>/dev/null)" != {parcel.tag} ]; then
   rm -rf {room}
   {shlex.quote(python)} -m venv {room}
-  {room}/bin/python -m pip --disable-pip-version-check install -q --no-input {source} {wheel}{extra} </dev/null
+  {room}/bin/python -m pip --disable-pip-version-check install -q --no-input {source} {wheel}{f'[{extras}]' if extras else ''} </dev/null
   {room}/bin/qcity --version
   echo {parcel.tag} > {room}/installed.part && mv {room}/installed.part {room}/installed
 fi
@@ -119,12 +141,11 @@ def start(where: Site, tag: str, repo: str) -> str:
     up = f"{where.qcity} up" + (f" --repo {repo}" if repo else "")
     older = f'[ "$(cat {where.home}/tag 2>/dev/null)" != {tag} ] && {where.qcity} engine status >/dev/null 2>&1'
     change = f"if {older}; then {where.qcity} engine stop >/dev/null; fi\n" if where.installs else ""
-    prune = 'ls -dt venv-* | grep -vx "$(readlink current)" | tail -n +2 | while read -r old; do rm -rf "$old"; done' if where.installs else ":"
     return f"""{_env(where)}
 cd {where.base}
 {change}{up} </dev/null >{where.home}/up.log 2>&1 || {{ tail -n 5 {where.home}/up.log >&2; exit 1; }}
 echo {tag} > {where.home}/tag
-{prune}
+{_PRUNE if where.installs else ":"}
 {where.qcity} status --json || true
 """
 

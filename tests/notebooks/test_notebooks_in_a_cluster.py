@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -12,13 +13,18 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from qcity_nb.errors import BadInput, MissingTool, NotFound, Refused
+from qcity_nb.model.fleet import PlaceConfig
 from qcity_nb.model.schedule import CellState, RunState
-from qcity_nb.testing.real_engine import until
+from qcity_nb.testing.real_engine import kill, until
 
 pytestmark = [pytest.mark.real]
-BEGUN = "import os, time\nopen({marks!r}, 'a').write(f'{{os.getppid()}} {{os.getpid()}}\\n')\n"
-WAITS = BEGUN + "while not os.path.exists({go!r}):\n    time.sleep(0.05)\n"
-ENDED = "open({ends!r}, 'a').write('x')"
+WAITS = """import os, time
+open({marks!r}, 'a').write(f'{{os.environ["QCITY_TEST_WORKER"]}}\\n')
+while not os.path.exists({go!r}):
+    time.sleep(0.05)
+"""
+ENDS = "open({ends!r}, 'a').write('x')"
 
 
 class Cluster:
@@ -30,6 +36,7 @@ class Cluster:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.workers: list[subprocess.Popen[bytes]] = []
 
     @property
     def executor(self) -> str:
@@ -37,16 +44,17 @@ class Cluster:
 
     def start(self, *, workers: int = 2) -> None:
         self.scheduler = self._begin("scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard")
-        until(lambda: self._listens(), seconds=60)
-        self.workers = [self.add() for _ in range(workers)]
+        until(self._listens, seconds=60)
+        self.workers = [self.add(f"{number}") for number in range(workers)]
 
-    def add(self) -> subprocess.Popen[bytes]:
+    def add(self, name: str) -> subprocess.Popen[bytes]:
         where = ("--host", "127.0.0.1", "--no-dashboard", "--no-nanny", "--nthreads", "1", "--local-directory", str(self.folder))
-        return self._begin("worker", f"127.0.0.1:{self.port}", *where, "--death-timeout", "60")
+        return self._begin("worker", f"127.0.0.1:{self.port}", *where, "--death-timeout", "60", QCITY_TEST_WORKER=name)
 
-    def _begin(self, *words: str) -> subprocess.Popen[bytes]:
+    def _begin(self, *words: str, **env: str) -> subprocess.Popen[bytes]:
         with (self.folder / f"{words[0]}.log").open("ab") as log:
-            made = subprocess.Popen([sys.executable, "-m", "distributed.cli.dask_" + words[0], *words[1:]], stdout=log, stderr=log, cwd=self.folder)
+            command = [sys.executable, "-m", f"distributed.cli.dask_{words[0]}", *words[1:]]
+            made = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, env={**os.environ, **env})
         self.processes.append(made)
         return made
 
@@ -57,19 +65,57 @@ class Cluster:
     def said(self) -> str:
         return "".join(path.read_text() for path in self.folder.glob("*.log"))
 
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
     def end(self) -> None:
         for process in self.processes:
             process.kill()
             process.wait()
 
 
+class Marks:
+    """Notebooks that say in which worker they began, wait until they may go on, and say that they ended."""
+
+    def __init__(self, folder: Path) -> None:
+        self.marks, self.go, self.ends = (folder / name for name in ("marks", "go", "ends"))
+
+    @property
+    def cells(self) -> tuple[str, str]:
+        return WAITS.format(marks=str(self.marks), go=str(self.go)), ENDS.format(ends=str(self.ends))
+
+    def begun(self, number: int = 1) -> list[str]:
+        return until(lambda: found if len(found := self._begun()) >= number else None, seconds=90)
+
+    def _begun(self) -> list[str]:
+        return self.marks.read_text().splitlines() if self.marks.exists() else []
+
+    def ended(self) -> int:
+        return len(self.ends.read_text()) if self.ends.exists() else 0
+
+
 @pytest.fixture
 def cluster(tmp_path):
     (tmp_path / "cluster").mkdir()
     made = Cluster(tmp_path / "cluster")
-    made.start()
-    yield made
-    made.end()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.end()
+
+
+@pytest.fixture
+def marks(tmp_path):
+    return Marks(tmp_path)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """A worker that waits for no cluster longer than it has to."""
+    monkeypatch.setenv("QCITY_CLUSTER_PATIENCE", "5")
+    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "5s")
 
 
 def test_a_cluster_of_our_own_runs_it_as_this_machine_would(desk):
@@ -81,3 +127,217 @@ def test_a_cluster_of_our_own_runs_it_as_this_machine_would(desk):
     nb = nbformat.read(run.output, as_version=4)
     assert nb.cells[2].outputs[0].text == f"42 {run.id}\n"
     assert nb.cells[3].outputs[0].text == f"{desk.folder}\n"
+
+
+@pytest.mark.parametrize(
+    ("cells", "how", "state", "reason"),
+    [
+        (["1", "1/0"], {}, RunState.FAILED, "cell 2: ZeroDivisionError: division by zero"),
+        (["import time; time.sleep(60)"], {"timeout": "1 s"}, RunState.FAILED, "the run took longer than its 1 s"),
+        (["1", "import time; time.sleep(60)"], {"cell_timeout": 1}, RunState.FAILED, "cell 2 of 2 took longer than its 1 s"),
+        (["import os; os._exit(3)"], {}, RunState.FAILED, "the kernel died in cell 1 of 1"),
+        (["1"], {"kernel": "python4"}, RunState.FAILED, 'no kernel "python4" is installed'),
+        (["exit()", "1/0"], {}, RunState.DONE, ""),
+    ],
+)
+def test_it_ends_there_as_it_would_here(desk, cells, how, state, reason):
+    run = desk.city.notebooks.run(desk.write(*cells), executor="dask", **how).wait(90)
+    assert run.state is state
+    assert run.row.reason.startswith(reason)
+    assert (run.output is None) == ("kernel" in how)
+    assert not run.resumable
+
+
+def test_what_ran_elsewhere_cannot_go_on_and_says_why(desk):
+    failed = desk.city.notebooks.run(desk.write("1/0"), executor="dask").wait(90)
+    with pytest.raises(Refused, match=r"it ran elsewhere \(dask\), where no kernel is kept"):
+        failed.resume()
+
+
+def test_a_run_that_fails_there_is_tried_again(desk):
+    count = desk.folder / "count"
+    code = f"open({str(count)!r}, 'a').write('x')\nassert len(open({str(count)!r}).read()) == 3"
+    run = desk.city.notebooks.run(desk.write(code), executor="dask", retries=5, backoff=0.01).wait(90)
+    assert (run.state, run.row.attempt, count.read_text()) == (RunState.DONE, 3, "xxx")
+
+
+def test_secrets_are_in_the_kernel_there_and_in_no_log(own_desk, cluster, monkeypatch):
+    value = "Kx7-very-secret-93"
+    monkeypatch.setenv("DB_PASSWORD", value)
+    code = "import os\np = os.environ['DB_PASSWORD']\nprint(len(p), p)\nimport time; time.sleep(0.5); print('end', p)"
+    run = own_desk.city.notebooks.run(own_desk.write(code, "raise ValueError(p)"), secrets=["DB_PASSWORD"], executor=cluster.executor).wait(90)
+    assert (run.state, run.row.reason) == (RunState.FAILED, "cell 2: ValueError: ***")
+    assert "18 ***" in nbformat.read(run.output, as_version=4).cells[0].outputs[0].text
+    assert value not in cluster.said()
+    with client_of(cluster) as client:
+        assert value not in str(client.get_events())
+    for path in own_desk.city.home.rglob("*"):
+        if path.is_file() and path.parent.name != "secrets":
+            assert value.encode() not in path.read_bytes(), path
+
+
+def client_of(cluster):
+    from distributed import Client
+
+    return contextlib.closing(Client(cluster.executor.removeprefix("dask://"), set_as_default=False))
+
+
+def test_where_it_is_can_be_seen_and_it_can_be_cancelled(own_desk, cluster):
+    step = "    sys.stderr.write(f'\\r{i % 100:3d}%|#  | {i}/2000')\n    sys.stderr.flush()\n    time.sleep(0.05)"
+    bar = f"import sys, time\nfor i in range(2000):\n{step}"
+    run = own_desk.city.notebooks.run(own_desk.write("# quick\n1", "# load the data\n" + bar), executor=cluster.executor)
+    live = until(lambda: live if (live := run.row.live) and live.share else None, seconds=90)
+    assert (live.cell, live.cells, live.title) == (2, 2, "load the data")
+    row = run.cancel("enough").wait(60).row
+    assert (row.state, row.reason, row.live) == (RunState.CANCELLED, "enough", None)
+    nb = nbformat.read(run.output, as_version=4)
+    assert nb.metadata.qcity["status"] == "cancelled"
+    assert nb.cells[1].metadata.papermill["status"] == "failed"
+    assert [cell.state for cell in row.cells] == [CellState.DONE, CellState.FAILED]
+
+
+def test_one_that_waits_for_a_worker_is_cancelled_at_once(own_desk, cluster, marks):
+    path = own_desk.write(*marks.cells)
+    runs = [own_desk.city.notebooks.run(path, executor=cluster.executor) for _ in range(4)]
+    assert sorted(marks.begun(2)) == ["0", "1"]
+    until(lambda: all(run.row.started for run in runs), seconds=30)
+    for run in runs:
+        run.cancel()
+    for run in runs:
+        assert run.wait(60).state is RunState.CANCELLED
+    assert (len(marks.begun(2)), marks.ended()) == (2, 0)
+
+
+@pytest.mark.slow
+def test_a_worker_is_killed_and_its_run_begins_again(own_desk, cluster, marks):
+    """Dask would start its task again by itself; the ledger does, and each run ends once."""
+    path = own_desk.write(*marks.cells)
+    runs = [own_desk.city.notebooks.run(path, executor=cluster.executor) for _ in range(4)]
+    marks.begun(2)
+    cluster.kill(cluster.workers[0])
+    assert marks.begun(2)[:2] in (["0", "1"], ["1", "0"])
+    marks.go.touch()
+    rows = [run.wait(90).row for run in runs]
+    assert [row.state for row in rows] == [RunState.DONE] * 4
+    assert sum(row.losses for row in rows) == 1
+    [again] = [row for row in rows if row.losses]
+    assert (again.attempt, [one.reason for one in again.attempts]) == (2, ["the Dask worker that ran it died"])
+    assert marks.ended() == 4
+    assert len(marks.begun(5)) == 5
+    with client_of(cluster) as client:
+        assert not client.futures
+        assert not client.list_datasets()
+        until(lambda: not any(client.processing().values()) and not any(client.has_what().values()), seconds=30)
+
+
+@pytest.mark.slow
+def test_the_scheduler_is_killed_and_another_one_takes_its_place(own_desk, cluster, marks):
+    path = own_desk.write(*marks.cells)
+    runs = [own_desk.city.notebooks.run(path, executor=cluster.executor) for _ in range(3)]
+    marks.begun(2)
+    cluster.kill(cluster.scheduler)
+    for worker in cluster.workers:
+        worker.wait(90)
+    cluster.start()
+    marks.begun(4)
+    marks.go.touch()
+    rows = [run.wait(120).row for run in runs]
+    assert [row.state for row in rows] == [RunState.DONE] * 3
+    assert {one.reason for row in rows for one in row.attempts} == {f"the Dask cluster at 127.0.0.1:{cluster.port} lost its scheduler"}
+    assert marks.ended() == 3
+
+
+@pytest.mark.slow
+def test_a_run_whose_workers_all_die_is_lost_in_words(own_desk, cluster, marks, impatient):
+    run = own_desk.city.notebooks.run(own_desk.write(*marks.cells), executor=cluster.executor)
+    marks.begun()
+    for worker in cluster.workers:
+        cluster.kill(worker)
+    row = run.wait(100).row
+    assert (row.state, row.losses) == (RunState.LOST, 3)
+    assert row.reason == f"the Dask cluster at 127.0.0.1:{cluster.port} had no worker for 5 s; that was the third time"
+
+
+@pytest.mark.slow
+def test_our_own_worker_is_killed_and_nothing_is_left_running_there(own_desk, cluster, marks):
+    """The old task ends by itself, because nobody wants it; the run begins again and ends once."""
+    run = own_desk.city.notebooks.run(own_desk.write(*marks.cells), executor=cluster.executor)
+    marks.begun()
+    kill(own_desk.worker)
+    marks.begun(2)
+    with client_of(cluster) as client:
+        until(lambda: client.run(len_running) and sum(client.run(len_running).values()) == 1, seconds=60)
+    marks.go.touch()
+    row = run.wait(90).row
+    assert (row.state, row.attempt, marks.ended()) == (RunState.DONE, 2, 1)
+
+
+def len_running():
+    from qcity_nb.kinds.notebooks import far
+
+    return len(far._running)
+
+
+def test_where_no_scheduler_answers_the_run_fails_in_one_sentence(own_desk, impatient):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))  # nobody listens
+        port = probe.getsockname()[1]
+        row = own_desk.city.notebooks.run(own_desk.write("1"), executor=f"dask://127.0.0.1:{port}").wait(60).row
+    assert (row.state, row.reason) == (RunState.FAILED, f"the Dask cluster at 127.0.0.1:{port}: no Dask scheduler answers")
+
+
+def test_the_engine_may_stop_and_the_run_begins_again(own_desk, cluster, marks):
+    run = own_desk.city.notebooks.run(own_desk.write(*marks.cells), executor=cluster.executor)
+    marks.begun()
+    own_desk.city.stop()
+    row = run.row
+    assert (row.state, row.losses) == (RunState.PLANNED, 0)
+    own_desk.city.link.ensure()
+    marks.go.touch()
+    assert run.wait(90).state is RunState.DONE
+    assert marks.ended() == 1
+
+
+@pytest.mark.parametrize(
+    ("executor", "says", "todo"),
+    [
+        ("daks", 'there is no executor "daks"', 'Did you mean "dask"?'),
+        ("dask://", "names no scheduler", "dask://127.0.0.1:8786"),
+        ("dask://box", "has no address of a scheduler", "dask://box:8786"),
+        ("dask://box:99999", "has no address of a scheduler", "dask://"),
+        ("daks://box:8786", "there is no executor", 'Did you mean "dask://box:8786"?'),
+        ("place:", "names no place", "qcity place list"),
+        ("palce:box", "there is no executor", 'Did you mean "place:box"?'),
+        ("spark", "there is no executor", "There are: dask, dask://HOST:PORT, place:NAME"),
+        ("place:nowhere", 'there is no place "nowhere"', "qcity place add nowhere KIND"),
+        ("place:bax", 'there is no place "bax"', 'Did you mean "place:box"?'),
+    ],
+)
+def test_an_executor_that_there_is_not_is_named_and_nothing_is_started(desk, executor, says, todo):
+    desk.city.places.add(PlaceConfig(name="box", kind="ssh", options={"host": "box"}))
+    before = len(desk.city.notebooks)
+    for ask in (desk.city.notebooks.run, lambda path, **how: desk.city.notebooks.schedule(path, "0 3 * * *", **how)):
+        with pytest.raises((BadInput, NotFound), match=says) as caught:
+            ask(desk.write("1"), executor=executor)
+        assert todo in caught.value.todo
+    assert len(desk.city.notebooks) == before
+    assert len(desk.city.notebooks.schedules) == 0
+
+
+def test_a_sandbox_is_not_to_be_had_elsewhere(desk):
+    with pytest.raises(BadInput, match="the executor dask has no sandbox of ours, and the run asks for full"):
+        desk.city.notebooks.run(desk.write("1"), executor="dask", sandbox="full")
+
+
+def test_without_dask_the_line_that_installs_it_is_told_at_once(tmp_path, desk_of, monkeypatch):
+    blind = "lambda name, *more: None if name == 'distributed' else real(name, *more)"
+    hidden = f"import importlib.util\nreal = importlib.util.find_spec\nimportlib.util.find_spec = {blind}\n"
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(hidden)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    with desk_of(tmp_path) as desk:
+        for ask in (desk.city.notebooks.run, lambda path, **how: desk.city.notebooks.schedule(path, "0 3 * * *", **how)):
+            with pytest.raises(MissingTool, match="distributed is not installed") as caught:
+                ask(desk.write("1"), executor="dask")
+            assert caught.value.todo == 'pip install "qcity-nb[cluster]"'
+        assert len(desk.city.notebooks) == len(desk.city.notebooks.schedules) == 0

@@ -1,4 +1,4 @@
-"""What executes a notebook elsewhere, for an attempt that does everything else here: a cluster or a place, opened when it is first needed and kept."""
+"""What executes a notebook elsewhere, for an attempt that does all else here: a cluster or a place, opened when it is first needed."""
 
 from __future__ import annotations
 

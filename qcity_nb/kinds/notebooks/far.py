@@ -1,7 +1,7 @@
 """A notebook that is executed far away: what is sent there as plain data, what comes back while it goes on, and its end.
 
-A Dask task calls `run`; a place runs this file (`python -m qcity_nb.kinds.notebooks.far`): the bundle is the first line of standard input, words come back as
-lines on standard output. Nothing here knows the ledger, and no file but the bundle is expected to be there.
+A Dask task calls `run`; a place runs this file (`python -m qcity_nb.kinds.notebooks.far`): the bundle is the first line of standard input, words
+come back as lines on standard output. Nothing here knows the ledger, and no file but the bundle is expected to be there.
 """
 
 from __future__ import annotations
@@ -186,9 +186,16 @@ def _executed(bundle: Bundle, follower: Follower, folder: str) -> Result:
 
     nb = nbformat.reads(bundle.notebook, as_version=4)
     status = reason = todo = ""
-    times = {"execution_timeout": bundle.cell_timeout, "run_timeout": bundle.timeout}
     try:
-        execute(nb, bundle.kernel, progress_bar=False, cwd=folder, control=follower, **times)
+        execute(
+            nb,
+            bundle.kernel,
+            progress_bar=False,
+            execution_timeout=bundle.cell_timeout,
+            run_timeout=bundle.timeout,
+            cwd=folder,
+            control=follower,
+        )
     except RunEnded as error:
         status, reason, todo = error.status, error.what, error.todo
     return Result(notebook=nbformat.v4.writes(nb) + "\n", status=status, reason=reason, todo=todo, cells=tuple(follower.cells))

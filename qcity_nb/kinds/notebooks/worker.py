@@ -72,8 +72,9 @@ class Worker:
 
     def _begin(self, order: RunNotebook) -> None:
         parked = self.parked.pop(order.resumes, None) if order.resumes is not None else None
-        told = {"report": self.post.facts.send, "done": self.post.wake}
-        attempt = self.running[order.token] = Attempt(order, self.home, parked=parked, executors=self.executors, **told)
+        report, done = self.post.facts.send, self.post.wake
+        attempt = Attempt(order, self.home, parked=parked, report=report, done=done, executors=self.executors)
+        self.running[order.token] = attempt
         attempt.thread.start()
 
     def _bury(self, attempt: Attempt) -> None:

@@ -6,6 +6,8 @@ Free Colab forbids runners, so it is refused: the balance of compute units is as
 from __future__ import annotations
 
 import contextlib
+import threading
+import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -18,7 +20,7 @@ from ...model.fleet import PlaceConfig
 from ...model.home import Home
 from ...model.place import Parcel, PlaceReport, PlaceState, Ruling, Running, Sighting, Tier, Venue
 from .google import Cli, Holder
-from .hosted import OPTIONS, Hosted
+from .hosted import OPTIONS, Heard, Hosted
 
 HOURS = 6.0
 
@@ -61,10 +63,7 @@ class Colab:
         if state.running is Running.UP:
             return state
         if state.running is Running.ABSENT:
-            gpu = ("--gpu", self.config.options["gpu"]) if self.config.options.get("gpu") else ()
-            said = self._cli.call("new", "-s", self._cli.session, *gpu, seconds=300.0)
-            if said.code:
-                raise PlaceError(f"Colab gave no machine to {self.config.name}: {said.last}", "Try again later, or another place")
+            self._new(self._cli)
         try:
             up = self._host.start(parcel)
             seconds = (report.hours or HOURS) * 3600
@@ -76,6 +75,25 @@ class Colab:
                 self._cli.call("stop", "-s", self._cli.session)
             self._holder.end()
             raise
+
+    def execute(self, parcel: Parcel, data: bytes, heard: Heard, over: threading.Event) -> Said:
+        """In a session of its own, which is given back whatever comes of it. See `hosted.Executes`."""
+        report = self.check()
+        if not report.ready:
+            raise (PlaceError if report.allowed else Refused)(report.why, report.todo)
+        cli = Cli(self.config.name, f"{self._cli.session}-{uuid.uuid4().hex[:8]}", seconds=(report.hours or HOURS) * 3600)
+        self._new(cli)
+        try:
+            return Hosted(self.config, cli, self._host.site, Ruling()).execute(parcel, data, heard, over)
+        finally:
+            with contextlib.suppress(MissingTool, PlaceError):
+                cli.call("stop", "-s", cli.session)
+
+    def _new(self, cli: Cli) -> None:
+        gpu = ("--gpu", self.config.options["gpu"]) if self.config.options.get("gpu") else ()
+        said = cli.call("new", "-s", cli.session, *gpu, seconds=300.0)
+        if said.code:
+            raise PlaceError(f"Colab gave no machine to {self.config.name}: {said.last}", "Try again later, or another place")
 
     def status(self) -> PlaceState:
         """What the session's holding cell said last, if it still executes: a busy kernel cannot be asked anything else."""

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -18,21 +19,25 @@ from ...decide.remote import Said
 from ...decide.wording import line
 from ...errors import MissingTool, PlaceError
 from ...io.files import tail, write_atomic
-from .hosted import LOOK_SECONDS
+from .hosted import LOOK_SECONDS, SEND_SECONDS, Heard
+
+LOOK, KEPT = 0.2, 20
+"""Seconds between two looks at whether a cell is still wanted; lines that are kept to say how it ended."""
 
 
 class Cli:
-    """Google's command, for one session; a `hosted.Shell`."""
+    """Google's command, for one session; a `hosted.Shell`.
 
-    def __init__(self, name: str, session: str) -> None:
-        self.name, self.session = name, session
+    Args:
+        seconds: how long a cell that talks may take.
+    """
+
+    def __init__(self, name: str, session: str, *, seconds: float = 3600.0) -> None:
+        self.name, self.session, self.seconds = name, session, seconds
 
     def call(self, *words: str, data: str | None = None, seconds: float = LOOK_SECONDS) -> Said:
         """One command of it. Raises `MissingTool`, `PlaceError`."""
-        program = shutil.which("colab")
-        if program is None:
-            todo = "pip install google-colab-cli (Python 3.12 or newer), then colab sessions signs in"
-            raise MissingTool("Google's colab command is not installed", todo)
+        program = self._program()
         try:
             done = subprocess.run([program, *words], input=data or "", capture_output=True, text=True, timeout=seconds, check=False)
         except subprocess.TimeoutExpired:
@@ -42,20 +47,61 @@ class Cli:
 
     def run(self, script: str, data: bytes = b"", *, seconds: float = LOOK_SECONDS) -> Said:
         """Run a script in the session, as a cell; its standard input is uploaded as a file first."""
-        there = ""
-        if data:
-            with tempfile.NamedTemporaryFile(prefix="qcity-") as file:
-                file.write(data)
-                file.flush()
-                there = f"/content/{Path(file.name).name}"
-                self._well(self.call("upload", "-s", self.session, file.name, there.lstrip("/"), seconds=seconds), "upload a file")
-        code = colab.cell(script, data=there)
+        code = colab.cell(script, data=self._uploaded(data, seconds) if data else "")
         words = ("exec", "-s", self.session, "--timeout", str(int(seconds)))
         said = self._well(self.call(*words, data=code, seconds=seconds + LOOK_SECONDS), "run a cell")
         told = colab.told(said.out.splitlines())
         if told is None:
             raise PlaceError(f"the Colab {self.name} did not say how its cell ended: {said.last}", "Try again; what was done there is kept")
         return Said(code=told.code, out=told.out, err=told.more)
+
+    def talk(self, script: str, data: bytes, heard: Heard, over: threading.Event) -> Said:
+        """Run a script in the session as a cell that shows what it prints; nothing can be said to it, so it is over when its session is ended."""
+        code = colab.cell(script, data=self._uploaded(data, SEND_SECONDS), talks=True)
+        command = [self._program(), "exec", "-s", self.session, "--timeout", str(int(self.seconds))]
+        with tempfile.TemporaryFile() as given:
+            given.write(code.encode())
+            given.seek(0)
+            process = subprocess.Popen(command, stdin=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        lines: list[str] = []
+        reading = threading.Thread(target=self._read, args=(process, lines, heard), daemon=True)
+        reading.start()
+        while reading.is_alive() and not over.is_set():
+            reading.join(LOOK)
+        if over.is_set():
+            process.kill()  # it would go on waiting for a machine that was taken away
+        process.wait()
+        reading.join(LOOK_SECONDS)
+        told = colab.told(lines)
+        if told is None:
+            last = Said(code=1, out="\n".join(lines)).last
+            raise PlaceError(f"the Colab {self.name} did not say how its cell ended: {last}", "Try again")
+        return Said(code=told.code, out=told.out, err=told.more)
+
+    def _read(self, process: subprocess.Popen[bytes], lines: list[str], heard: Heard) -> None:
+        assert process.stdout is not None
+        with process.stdout as stream:
+            for raw in stream:
+                text = raw.decode("utf-8", "replace")
+                heard(text)
+                lines.append(line(text))
+                del lines[:-KEPT]
+
+    def _uploaded(self, data: bytes, seconds: float) -> str:
+        """Where in the session a file with this is now."""
+        with tempfile.NamedTemporaryFile(prefix="qcity-") as file:
+            file.write(data)
+            file.flush()
+            there = f"/content/{Path(file.name).name}"
+            self._well(self.call("upload", "-s", self.session, file.name, there.lstrip("/"), seconds=seconds), "upload a file")
+            return there
+
+    def _program(self) -> str:
+        program = shutil.which("colab")
+        if program is None:
+            todo = "pip install google-colab-cli (Python 3.12 or newer), then colab sessions signs in"
+            raise MissingTool("Google's colab command is not installed", todo)
+        return program
 
     def _well(self, said: Said, what: str) -> Said:
         if said.code:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import io
 import shlex
 import tarfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ...decide import remote
 from ...decide.remote import Said, Site
@@ -19,6 +21,7 @@ from ...errors import PlaceError, QCityError, Refused
 from ...model.fleet import PlaceConfig
 from ...model.place import Parcel, PlaceReport, PlaceState, Ruling, Running
 
+Heard = Callable[[str], object]
 OPTIONS = ("folder", "python", "repo", "config", "credentials", "store", "wheelhouse", "index")
 """What every place with a shell understands."""
 LOOK_SECONDS, START_SECONDS, INSTALL_SECONDS, SEND_SECONDS = 60.0, 180.0, 1800.0, 600.0
@@ -29,6 +32,30 @@ class Shell(Protocol):
 
     def run(self, script: str, data: bytes = b"", *, seconds: float = LOOK_SECONDS) -> Said:
         """Run a script with this standard input. Raises `PlaceError` when it cannot be reached, or not to the end."""
+
+    def talk(self, script: str, data: bytes, heard: Heard, over: threading.Event) -> Said:
+        """Run a script for as long as it takes; its lines are heard as they come, and its standard input stays open until `over` is set.
+
+        Raises:
+            PlaceError: it cannot be reached, or was lost in the middle.
+        """
+
+
+@runtime_checkable
+class Executes(Protocol):
+    """A place that executes notebooks for others, too. It may be asked several times at once."""
+
+    def execute(self, parcel: Parcel, data: bytes, heard: Heard, over: threading.Event) -> Said:
+        """Bring what is not there, then execute the notebook that `data` is (`kinds.notebooks.far`).
+
+        Args:
+            heard: takes each line that comes back.
+            over: set by whoever does not want it any more.
+
+        Raises:
+            Refused: policy forbids it.
+            PlaceError: it cannot be reached, or was lost in the middle; then nothing more is known of it.
+        """
 
 
 class Hosted:
@@ -57,7 +84,7 @@ class Hosted:
         if not report.healthy:
             raise PlaceError(report.why, report.todo)
         if self.site.installs:
-            self._bring(parcel, report)
+            self.bring(parcel, report)
         options = self.config.options
         repo = shlex.quote(options["repo"]) if options.get("repo") else (f"{self.site.base}/config" if parcel.config else "")
         tag = parcel.tag if self.site.installs else shlex.quote(parcel.version)
@@ -76,6 +103,19 @@ class Hosted:
         self.run("stop the engine", remote.stop(self.site), seconds=START_SECONDS)
         return self.status()
 
+    def execute(self, parcel: Parcel, data: bytes, heard: Heard, over: threading.Event) -> Said:
+        """Have a notebook executed there, by the package that asks; it is brought to a folder of its own first. See `Executes`."""
+        there = Hosted(self.config, self.shell, remote.aside(self.site), self.ruling)
+        report = there.check()
+        if not report.allowed:
+            raise Refused(report.why, report.todo)
+        if not report.healthy:
+            raise PlaceError(report.why, report.todo, permanent=True)
+        if there.site.installs:
+            there.bring(replace(parcel, config="", store="", credentials={}), report, extra="run")
+            there.run("remove old versions", remote.prune(there.site))
+        return self.shell.talk(remote.far(there.site, parcel.tag), data, heard, over)
+
     def run(self, what: str, script: str, data: bytes = b"", *, seconds: float = LOOK_SECONDS) -> Said:
         """A script that has to end well.
 
@@ -88,7 +128,8 @@ class Hosted:
             raise PlaceError(f"{self.config.name} could not {what}: {said.last}", todo)
         return said
 
-    def _bring(self, parcel: Parcel, report: PlaceReport) -> None:
+    def bring(self, parcel: Parcel, report: PlaceReport, *, extra: str = "") -> None:
+        """Bring what is not there yet. Raises `PlaceError`."""
         site = self.site
         if report.version != parcel.tag:
             if parcel.wheels:
@@ -96,7 +137,7 @@ class Hosted:
             name = f"wheels/{Path(parcel.wheel).name}"
             self.run("take the package", remote.put(site, name), Path(parcel.wheel).read_bytes(), seconds=SEND_SECONDS)
             python = report.python.split(" ", 1)[1]
-            script = remote.install(site, parcel, python, index=self.config.options.get("index", ""))
+            script = remote.install(site, parcel, python, index=self.config.options.get("index", ""), extra=extra)
             self.run("install the package", script, seconds=INSTALL_SECONDS)
         if parcel.config:
             self.run("take its qcity.toml", remote.put(site, "config/qcity.toml"), parcel.config.encode())

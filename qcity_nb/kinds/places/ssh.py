@@ -10,9 +10,10 @@ import contextlib
 import os
 import re
 import shlex
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...decide import places, remote
 from ...decide.remote import Said
@@ -20,13 +21,15 @@ from ...errors import BadInput, MissingTool, PlaceError
 from ...model.fleet import PlaceConfig
 from ...model.home import Home
 from ...model.place import Ruling, Sighting
-from .hosted import LOOK_SECONDS, OPTIONS, Hosted
+from .hosted import LOOK_SECONDS, OPTIONS, Heard, Hosted
 
 if TYPE_CHECKING:
     import asyncssh
 
 CONNECT_SECONDS = 20.0
 KEEPALIVE_SECONDS = 10
+PIECE, LOOK = 1 << 16, 0.2
+"""Bytes read at once, and seconds between two looks at whether what goes on is still wanted."""
 HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:-]*")
 USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]*")
 
@@ -44,12 +47,19 @@ class SshShell:
 
     def run(self, script: str, data: bytes = b"", *, seconds: float = LOOK_SECONDS) -> Said:
         """Run a script there."""
+        return self._settled(lambda: asyncio.wait_for(self._run(script, data), seconds), seconds)
+
+    def talk(self, script: str, data: bytes, heard: Heard, over: threading.Event) -> Said:
+        """Run a script there for as long as it takes, its standard input open until it is over."""
+        return self._settled(lambda: self._talk(script, data, heard, over), 0)
+
+    def _settled(self, what: Callable[[], Coroutine[Any, Any, Said]], seconds: float) -> Said:
         try:
             import asyncssh
         except ImportError:
             raise MissingTool("places over SSH need the package asyncssh", 'pip install "qcity-nb[ssh]"') from None
         try:
-            return asyncio.run(asyncio.wait_for(self._run(script, data), seconds))
+            return asyncio.run(what())
         except asyncssh.HostKeyNotVerifiable:
             raise self._untrusted(asyncssh) from None
         except asyncssh.PermissionDenied:
@@ -71,11 +81,11 @@ class SshShell:
             todo = "Check its name, its port and that its SSH server runs; what was done there is kept, so try again"
             raise PlaceError(f"{self._host} port {self._port} cannot be reached by SSH ({why})", todo) from None
 
-    async def _run(self, script: str, data: bytes) -> Said:
+    def _connecting(self) -> Any:
         import asyncssh
 
         known = str(self._known) if self._known.is_file() else b""
-        connecting = asyncssh.connect(
+        return asyncssh.connect(
             self._host,
             self._port,
             **({"username": self._user} if self._user else {}),
@@ -86,11 +96,40 @@ class SshShell:
             login_timeout=CONNECT_SECONDS,
             keepalive_interval=KEEPALIVE_SECONDS,
         )
-        async with connecting as connection:
-            done = await connection.run(f"exec /bin/sh -c {shlex.quote(script)}", input=data, encoding=None, check=False)
+
+    async def _run(self, script: str, data: bytes) -> Said:
+        import asyncssh
+
+        async with self._connecting() as connection:
+            done = await connection.run(_command(script), input=data, encoding=None, check=False)
         if done.exit_status is None or done.exit_status < 0:
             raise asyncssh.ConnectionLost("the connection ended in the middle")
         return Said(code=done.exit_status, out=_text(done.stdout), err=_text(done.stderr))
+
+    async def _talk(self, script: str, data: bytes, heard: Heard, over: threading.Event) -> Said:
+        import asyncssh
+
+        async with self._connecting() as connection, connection.create_process(_command(script), encoding=None) as process:
+            process.stdin.write(data)
+            words, left = asyncio.ensure_future(process.stderr.read()), b""
+            reading = asyncio.ensure_future(process.stdout.read(PIECE))
+            while True:
+                await asyncio.wait({reading}, timeout=LOOK)
+                if over.is_set() and not process.stdin.is_closing():
+                    process.stdin.write_eof()
+                if not reading.done():
+                    continue
+                piece = reading.result()
+                if not piece:
+                    break
+                reading = asyncio.ensure_future(process.stdout.read(PIECE))
+                *lines, left = (left + piece).split(b"\n")
+                for line in lines:
+                    heard(_text(line))
+            await process.wait_closed()
+            if process.exit_status is None or process.exit_status < 0:
+                raise asyncssh.ConnectionLost("the connection ended in the middle")
+            return Said(code=process.exit_status, out="", err=_text(await words))
 
     def _untrusted(self, library: asyncssh) -> PlaceError:  # type: ignore[valid-type]  # the module itself
         """A host whose key is not known is another case than one whose key changed."""
@@ -104,6 +143,10 @@ class SshShell:
             return PlaceError(what, todo, permanent=True)
         todo = f"ssh-keyscan -p {self._port} {self._host} >> {self._known} adds it; compare it with what its owner says before you trust it"
         return PlaceError(f"the key of {name} is not known in {self._known}", todo, permanent=True)
+
+
+def _command(script: str) -> str:
+    return f"exec /bin/sh -c {shlex.quote(script)}"
 
 
 def _text(raw: object) -> str:
