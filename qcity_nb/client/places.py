@@ -75,9 +75,9 @@ class Places(Shown):
         self._keep(replace(notes, added={**notes.added, config.name: config}))
 
     @property
-    def added(self) -> tuple[str, ...]:
-        """The names of those that were added here: what runs by itself, without a folder of settings, knows these only."""
-        return tuple(self._notes().added)
+    def added(self) -> dict[str, str]:
+        """The kinds of those that were added here, by name: what runs by itself, without a folder of settings, knows these only."""
+        return {name: config.kind for name, config in self._notes().added.items()}
 
     def remove(self, name: str) -> None:
         """Forget a place that was added. What runs there goes on.

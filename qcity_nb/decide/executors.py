@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from ..errors import BadInput, NotFound
+from ..errors import BadInput, NotFound, Refused
 from ..model.schedule import RunPlan
 from ..model.service import Sandbox
 from .wording import did_you_mean, line, nearest
 
+EXECUTE = ("here", "ssh", "colab")
+"""The kinds of places that execute notebooks for others."""
+INSTEAD = f"Places of these kinds do: {', '.join(EXECUTE)}"
 WORDS = ("dask", "dask://HOST:PORT", "place:NAME")
 EXAMPLE = "dask://127.0.0.1:8786"
 _ADDRESS = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}")
@@ -19,11 +22,11 @@ _SCHEME = re.compile(r"[a-z+]+://|[a-z]+:(?!\d)", re.IGNORECASE)
 
 
 class Where(Enum):
-    """What sort of executor it is."""
+    """What kind of executor it is."""
 
-    HERE = "this machine"
-    CLUSTER = "a Dask cluster"
-    PLACE = "a place"
+    HERE = "here"
+    DASK = "dask"
+    PLACE = "place"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +46,9 @@ def parse(text: str) -> Executor:
     if not text:
         return Executor(where=Where.HERE)
     if text == "dask":
-        return Executor(where=Where.CLUSTER)
+        return Executor(where=Where.DASK)
     if text.startswith("dask://"):
-        return Executor(where=Where.CLUSTER, at=_address(text))
+        return Executor(where=Where.DASK, at=_address(text))
     if text.startswith("place:"):
         name = text.removeprefix("place:")
         if name.strip():
@@ -76,24 +79,26 @@ def _meant(text: str) -> str:
     return f'Did you mean "{"place:" + line(rest, limit=40) if near != "dask" else "dask://HOST:PORT"}"?'
 
 
-def check(plan: RunPlan, places: Iterable[str] | None = None) -> Executor:
+def check(plan: RunPlan, places: Mapping[str, str] | None = None) -> Executor:
     """Hold a plan's executor against what there is, before anything starts.
 
     Args:
-        places: the names of those that were added; None when nobody knows.
+        places: the kinds of those that were added, by name; None when nobody knows.
 
     Raises:
         BadInput: there is no such executor, or it cannot keep what else the plan asks for.
         NotFound: there is no such place.
+        Refused: places of its kind execute nothing for others.
     """
     found = parse(plan.executor)
     if found.where is not Where.HERE and plan.sandbox is not Sandbox.NONE:
         what = f"the executor {plan.executor} has no sandbox of ours, and the run asks for {plan.sandbox.value}"
         raise BadInput(what, "Run it on this machine (leave the executor out), or with sandbox none")
     if found.where is Where.PLACE and places is not None:
-        known = list(places)
-        if found.at not in known:
-            near = nearest(found.at, known)
+        if found.at not in places:
+            near = nearest(found.at, places)
             todo = f'Did you mean "place:{near}"?' if near else f"qcity place add {line(found.at, limit=40)} KIND notes it for runs"
             raise NotFound(f'there is no place "{line(found.at, limit=40)}" that was added here', todo)
+        if places[found.at] not in EXECUTE:
+            raise Refused(f"{found.at} is a place of the kind {places[found.at]}, which executes no notebooks for others", INSTEAD)
     return found

@@ -256,7 +256,7 @@ class Runs:
         """The worker's specification. Raises `MissingTool` where nothing can run notebooks, or this one; `BadInput` for an executor that is none."""
         options: dict[str, object] = {}
         if plan is not None and plan.executor:
-            options = {"executor": executors.check(plan).where.name.lower()}
+            options = {"executor": executors.check(plan).where.value}
         return self._c.kinds(WORKER).check(ServiceSpec(name=WORKER, kind=WORKER, silent_after=timedelta(minutes=2), options=options))
 
     def _settle(self, known: Sequence[store.RunRow], wall: datetime) -> None:

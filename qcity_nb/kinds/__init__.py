@@ -52,6 +52,10 @@ KINDS: dict[str, dict[str, Kind]] = {
         "colab": Kind(label="a fresh, paid Colab by Google's CLI", path="qcity_nb.kinds.places.colab:KIND", support=2, needs="google-colab-cli"),
         "huggingface": Kind(label="a Hugging Face job", path="qcity_nb.kinds.places.huggingface:KIND", support=2, needs="a token"),
     },
+    "executors": {
+        "dask": Kind(label="a Dask cluster, of our own or one that stands", path="qcity_nb.kinds.notebooks.cluster:Cluster", needs="distributed"),
+        "place": Kind(label="a place that was added", path="qcity_nb.kinds.notebooks.elsewhere:Elsewhere"),
+    },
     "sandboxes": {
         "bubblewrap": Kind(label="own uid, namespaces, read-only system", path="qcity_nb.kinds.sandboxes.bubblewrap:KIND", needs="bwrap"),
         "ownuid": Kind(label="own uid and limits, for root without namespaces", path="qcity_nb.kinds.sandboxes.ownuid:KIND"),

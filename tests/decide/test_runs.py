@@ -102,3 +102,23 @@ def test_whatever_happens_it_ends_once_and_says_what_was(happened, times):
         assert len(one.attempts) == one.attempt - 1
     if "done" in happened and not one.state.over:
         pytest.fail("a run that was done is not over")
+
+
+def test_runs_elsewhere_do_not_take_the_room_of_those_here():
+    far = RunPlan(notebook="/n", executor="dask")
+    known = [run(1, plan=far), run(2, plan=far), run(3), run(4), run(5, plan=far)]
+    assert [one.id for one in runs.startable(known, {}, now=NOW, slots=1, far=2)] == [1, 2, 3]
+    assert [one.id for one in runs.startable(known, {}, now=NOW, slots=0)] == [1, 2, 5]
+    assert [one.id for one in runs.startable(known, {"s": 1}, now=NOW, slots=9)] == [1]
+
+
+def test_what_died_elsewhere_is_held_against_a_run_and_what_was_stopped_is_not():
+    one = taken(run())
+    for losses in (1, 2):
+        one = runs.ended(one, RunState.LOST, "the Dask worker that ran it died", now=NOW, died=True)
+        assert (one.state, one.losses, one.attempt) == (RunState.PLANNED, losses, losses + 1)
+        one = taken(one)
+    assert runs.ended(one, RunState.LOST, "its worker was stopped", now=NOW).losses == 2
+    over = runs.ended(one, RunState.LOST, "the Dask worker that ran it died", now=NOW, died=True)
+    assert (over.state, over.reason) == (RunState.LOST, "the Dask worker that ran it died; that was the third time")
+    assert runs.ended(taken(run(cancel="enough")), RunState.LOST, "it died", now=NOW, died=True).state is RunState.CANCELLED

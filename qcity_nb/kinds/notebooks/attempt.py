@@ -84,7 +84,7 @@ class Attempt(Control):
         self._lock = threading.Lock()
         self._cells: dict[int, Cell] = {}
         self._live: Live | None = None
-        self._tail, self._told, self._number = "", 0.0, 0
+        self._tail, self._told, self._number, self._untold = "", 0.0, 0, False
         self.thread = threading.Thread(target=self._run, name=f"run-{order.token}", daemon=True)
 
     def end(self, why: str) -> None:
@@ -135,9 +135,14 @@ class Attempt(Control):
         self.parks = Parked(kernel, self._nb, self._number, time.monotonic() + self.order.plan.park.total_seconds())
 
     def _tell(self) -> None:
-        if self._live is None or time.monotonic() - self._told < TOLD_EVERY:
+        self._untold = True
+        self.remind()
+
+    def remind(self) -> None:
+        """Tell what has not been told yet, unless something was told just now: a cell that falls silent has its last words heard too."""
+        if not self._untold or self._live is None or time.monotonic() - self._told < TOLD_EVERY:
             return
-        self._told = time.monotonic()
+        self._told, self._untold = time.monotonic(), False
         tail = redact(self._tail, self.secrets)[-TAIL:]
         self._report(RunMoved(token=self.order.token, live=replace(self._live, tail=tail, share=known.share(tail))))
 

@@ -1,7 +1,8 @@
 """Notebooks in a Dask cluster: one that stands, or one of our own on this machine. Dask finds the worker; the ledger owns the retries.
 
-A task that Dask starts a second time, because its worker died, refuses: the attempt is lost then, and the ledger plans the run again. Nothing is kept in the
-cluster: a result is fetched and released at once, so that no worker's death makes a notebook run that was done. TLS is the user's Dask configuration.
+A task that Dask starts a second time, because its worker died, refuses: the attempt is lost then, and the ledger plans the run again. Nothing is kept
+in the cluster: a result is fetched and released at once, so that no worker's death makes a notebook run that was done. TLS is the user's Dask
+configuration.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ...errors import EngineError, MissingTool
+from ...model.home import Home
 from . import far
 from .control import Control
 from .executors import Lost
@@ -45,9 +47,10 @@ class Cluster:
 
     Args:
         address: of its scheduler, host and port; empty for one of our own.
+        home: of this place.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, home: Home) -> None:
         self.name = f"the Dask cluster at {address}" if address else "the Dask cluster on this machine"
         self._address, self._lock, self._threads = address, threading.Lock(), 0
         self._client: Client | None = None

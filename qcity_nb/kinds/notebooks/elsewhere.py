@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import msgspec
 
+from ...decide.executors import INSTEAD
 from ...decide.remote import SAYS
 from ...errors import PlaceError, Refused
 from ...model.home import Home
@@ -21,13 +22,13 @@ class Elsewhere:
     """A place that somebody added, as an executor.
 
     Args:
-        home: where it is noted.
         name: of the place.
+        home: where it is noted.
     """
 
     room = 2
 
-    def __init__(self, home: Home, name: str) -> None:
+    def __init__(self, name: str, *, home: Home) -> None:
         self._home, self.name = home, name
 
     def run(self, bundle: Bundle, control: Control) -> Result:
@@ -35,8 +36,7 @@ class Elsewhere:
         config = noted(self.name, home=self._home)
         place = open_place(config, home=self._home)
         if not isinstance(place, Executes):
-            todo = "Places of the kinds ssh, colab and here do"
-            raise Refused(f"{config.name} is a place of the kind {config.kind}, which executes no notebooks for others", todo)
+            raise Refused(f"{config.name} is a place of the kind {config.kind}, which executes no notebooks for others", INSTEAD)
         over, heard = threading.Event(), Heard(control)
         control.ready(over.set)
         try:

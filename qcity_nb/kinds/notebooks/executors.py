@@ -6,9 +6,10 @@ import contextlib
 import threading
 from typing import Protocol
 
-from ...decide.executors import Where, parse
+from ...decide.executors import parse
 from ...errors import EngineError, QCityError
 from ...model.home import Home
+from .. import load
 from .control import Control
 from .far import Bundle, Result
 
@@ -69,10 +70,5 @@ class Executors:
 
     def _open(self, name: str) -> Executor:
         found = parse(name)
-        if found.where is Where.PLACE:
-            from .elsewhere import Elsewhere
-
-            return Elsewhere(self._home, found.at)
-        from .cluster import Cluster
-
-        return Cluster(found.at)
+        made: Executor = load("executors", found.where.value)(found.at, home=self._home)
+        return made

@@ -113,7 +113,7 @@ class Follower(Control):
         self._send, self._lock = send, threading.Lock()
         self._stop: Callable[[], object] | None = None
         self._asked = False
-        self._tail, self._told = "", 0.0
+        self._tail, self._told, self._untold = "", 0.0, False
         self.cells: list[Ended] = []
 
     def end(self) -> None:
@@ -137,7 +137,7 @@ class Follower(Control):
 
     def began(self, number: int) -> None:
         """A cell begins."""
-        self._tail, self._told = "", 0.0
+        self._tail, self._told, self._untold = "", 0.0, False
         self._send(Began(number=number))
 
     def ended(self, number: int, *, seconds: float, failed: bool) -> None:
@@ -147,9 +147,13 @@ class Follower(Control):
 
     def said(self, text: str) -> None:
         """The cell printed something."""
-        self._tail = (self._tail + text)[-4 * TAIL :]
-        if time.monotonic() - self._told >= TOLD_EVERY:
-            self._told = time.monotonic()
+        self._tail, self._untold = (self._tail + text)[-4 * TAIL :], True
+        self.remind()
+
+    def remind(self) -> None:
+        """Send what was printed and not sent yet, unless something was just now."""
+        if self._untold and time.monotonic() - self._told >= TOLD_EVERY:
+            self._told, self._untold = time.monotonic(), False
             self._send(Said(tail=redact(self._tail, self.secrets)[-TAIL:]))
 
 
@@ -166,7 +170,8 @@ def stop(token: str) -> bool:
 
 def run(bundle: Bundle, follower: Follower) -> Result:
     """Execute it. Whatever happens is in the result: an exception's arguments would end up in somebody's log."""
-    _running[bundle.token] = follower
+    _running[bundle.token], over = follower, threading.Event()
+    threading.Thread(target=_remind, args=(follower, over), daemon=True).start()
     try:
         with _folder(bundle.folder) as folder:
             return _executed(bundle, follower, folder)
@@ -176,7 +181,13 @@ def run(bundle: Bundle, follower: Follower) -> Result:
         found = Result(status="failed", reason=f"{type(error).__name__}: {error}")
     finally:
         _running.pop(bundle.token, None)
+        over.set()
     return msgspec.structs.replace(found, reason=str(masked(found.reason, bundle.secrets)))
+
+
+def _remind(follower: Follower, over: threading.Event) -> None:
+    while not over.wait(1.0):
+        follower.remind()
 
 
 def _executed(bundle: Bundle, follower: Follower, folder: str) -> Result:

@@ -38,7 +38,7 @@ class Kind:
         missing = [name for name in NEEDS if importlib.util.find_spec(name) is None]
         if missing:
             raise MissingTool(f"notebooks cannot run here: {', '.join(missing)} is not installed", 'pip install "qcity-nb[notebook]"')
-        if spec.options.get("executor") == "cluster" and importlib.util.find_spec(CLUSTER) is None:
+        if spec.options.get("executor") == "dask" and importlib.util.find_spec(CLUSTER) is None:
             raise MissingTool(f"notebooks cannot run in a Dask cluster: {CLUSTER} is not installed", 'pip install "qcity-nb[cluster]"')
         told = os.environ.get(SLOTS, "")
         slots = int(told) if told.isdecimal() and int(told) > 0 else max(2, os.cpu_count() or 2)

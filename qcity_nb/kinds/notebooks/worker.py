@@ -58,6 +58,8 @@ class Worker:
                 self._cancel(order)
         for token in [token for token, attempt in self.running.items() if attempt.finished]:
             self._bury(self.running.pop(token))
+        for attempt in self.running.values():
+            attempt.remind()
         for number in [number for number, one in self.parked.items() if one.until <= time.monotonic()]:
             self._let_go(self.parked.pop(number))
         for order in list(self.queue):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import signal
 import socket
@@ -18,7 +19,11 @@ from qcity_nb.model.fleet import PlaceConfig
 from qcity_nb.model.schedule import CellState, RunState
 from qcity_nb.testing.real_engine import kill, until
 
-pytestmark = [pytest.mark.real]
+_spec = importlib.util.spec_from_file_location("notebooks_conftest", Path(__file__).with_name("conftest.py"))
+_conftest = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_conftest)
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 WAITS = """import os, time
 open({marks!r}, 'a').write(f'{{os.environ["QCITY_TEST_WORKER"]}}\\n')
 while not os.path.exists({go!r}):
@@ -95,10 +100,10 @@ class Marks:
         return len(self.ends.read_text()) if self.ends.exists() else 0
 
 
-@pytest.fixture
-def cluster(tmp_path):
-    (tmp_path / "cluster").mkdir()
-    made = Cluster(tmp_path / "cluster")
+@contextlib.contextmanager
+def cluster_in(folder):
+    (folder / "cluster").mkdir()
+    made = Cluster(folder / "cluster")
     try:
         made.start()
         yield made
@@ -106,16 +111,34 @@ def cluster(tmp_path):
         made.end()
 
 
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory):
+    """A cluster for all tests that leave it as it was."""
+    with cluster_in(tmp_path_factory.mktemp("standing")) as made:
+        yield made
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """A cluster for a test that kills it."""
+    with cluster_in(tmp_path) as made:
+        yield made
+
+
 @pytest.fixture
 def marks(tmp_path):
     return Marks(tmp_path)
 
 
-@pytest.fixture
-def impatient(monkeypatch):
-    """A worker that waits for no cluster longer than it has to."""
-    monkeypatch.setenv("QCITY_CLUSTER_PATIENCE", "5")
-    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "5s")
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory):
+    """A desk whose worker waits for no cluster longer than it has to."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QCITY_CLUSTER_PATIENCE", "5")
+        patch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "5s")
+        with _conftest.desk_at(tmp_path_factory.mktemp("impatient")) as made:
+            made.city.link.ensure()
+            yield made
 
 
 def test_a_cluster_of_our_own_runs_it_as_this_machine_would(desk):
@@ -161,17 +184,17 @@ def test_a_run_that_fails_there_is_tried_again(desk):
     assert (run.state, run.row.attempt, count.read_text()) == (RunState.DONE, 3, "xxx")
 
 
-def test_secrets_are_in_the_kernel_there_and_in_no_log(own_desk, cluster, monkeypatch):
+def test_secrets_are_in_the_kernel_there_and_in_no_log(desk, standing, monkeypatch):
     value = "Kx7-very-secret-93"
     monkeypatch.setenv("DB_PASSWORD", value)
     code = "import os\np = os.environ['DB_PASSWORD']\nprint(len(p), p)\nimport time; time.sleep(0.5); print('end', p)"
-    run = own_desk.city.notebooks.run(own_desk.write(code, "raise ValueError(p)"), secrets=["DB_PASSWORD"], executor=cluster.executor).wait(90)
+    run = desk.city.notebooks.run(desk.write(code, "raise ValueError(p)"), secrets=["DB_PASSWORD"], executor=standing.executor).wait(90)
     assert (run.state, run.row.reason) == (RunState.FAILED, "cell 2: ValueError: ***")
     assert "18 ***" in nbformat.read(run.output, as_version=4).cells[0].outputs[0].text
-    assert value not in cluster.said()
-    with client_of(cluster) as client:
+    assert value not in standing.said()
+    with client_of(standing) as client:
         assert value not in str(client.get_events())
-    for path in own_desk.city.home.rglob("*"):
+    for path in desk.city.home.rglob("*"):
         if path.is_file() and path.parent.name != "secrets":
             assert value.encode() not in path.read_bytes(), path
 
@@ -182,10 +205,10 @@ def client_of(cluster):
     return contextlib.closing(Client(cluster.executor.removeprefix("dask://"), set_as_default=False))
 
 
-def test_where_it_is_can_be_seen_and_it_can_be_cancelled(own_desk, cluster):
+def test_where_it_is_can_be_seen_and_it_can_be_cancelled(desk, standing):
     step = "    sys.stderr.write(f'\\r{i % 100:3d}%|#  | {i}/2000')\n    sys.stderr.flush()\n    time.sleep(0.05)"
     bar = f"import sys, time\nfor i in range(2000):\n{step}"
-    run = own_desk.city.notebooks.run(own_desk.write("# quick\n1", "# load the data\n" + bar), executor=cluster.executor)
+    run = desk.city.notebooks.run(desk.write("# quick\n1", "# load the data\n" + bar), executor=standing.executor)
     live = until(lambda: live if (live := run.row.live) and live.share else None, seconds=90)
     assert (live.cell, live.cells, live.title) == (2, 2, "load the data")
     row = run.cancel("enough").wait(60).row
@@ -196,9 +219,9 @@ def test_where_it_is_can_be_seen_and_it_can_be_cancelled(own_desk, cluster):
     assert [cell.state for cell in row.cells] == [CellState.DONE, CellState.FAILED]
 
 
-def test_one_that_waits_for_a_worker_is_cancelled_at_once(own_desk, cluster, marks):
-    path = own_desk.write(*marks.cells)
-    runs = [own_desk.city.notebooks.run(path, executor=cluster.executor) for _ in range(4)]
+def test_one_that_waits_for_a_worker_is_cancelled_at_once(desk, standing, marks):
+    path = desk.write(*marks.cells)
+    runs = [desk.city.notebooks.run(path, executor=standing.executor) for _ in range(4)]
     assert sorted(marks.begun(2)) == ["0", "1"]
     until(lambda: all(run.row.started for run in runs), seconds=30)
     for run in runs:
@@ -209,10 +232,10 @@ def test_one_that_waits_for_a_worker_is_cancelled_at_once(own_desk, cluster, mar
 
 
 @pytest.mark.slow
-def test_a_worker_is_killed_and_its_run_begins_again(own_desk, cluster, marks):
+def test_a_worker_is_killed_and_its_run_begins_again(desk, cluster, marks):
     """Dask would start its task again by itself; the ledger does, and each run ends once."""
-    path = own_desk.write(*marks.cells)
-    runs = [own_desk.city.notebooks.run(path, executor=cluster.executor) for _ in range(4)]
+    path = desk.write(*marks.cells)
+    runs = [desk.city.notebooks.run(path, executor=cluster.executor) for _ in range(4)]
     marks.begun(2)
     cluster.kill(cluster.workers[0])
     assert marks.begun(2)[:2] in (["0", "1"], ["1", "0"])
@@ -231,9 +254,9 @@ def test_a_worker_is_killed_and_its_run_begins_again(own_desk, cluster, marks):
 
 
 @pytest.mark.slow
-def test_the_scheduler_is_killed_and_another_one_takes_its_place(own_desk, cluster, marks):
-    path = own_desk.write(*marks.cells)
-    runs = [own_desk.city.notebooks.run(path, executor=cluster.executor) for _ in range(3)]
+def test_the_scheduler_is_killed_and_another_one_takes_its_place(desk, cluster, marks):
+    path = desk.write(*marks.cells)
+    runs = [desk.city.notebooks.run(path, executor=cluster.executor) for _ in range(3)]
     marks.begun(2)
     cluster.kill(cluster.scheduler)
     for worker in cluster.workers:
@@ -248,8 +271,8 @@ def test_the_scheduler_is_killed_and_another_one_takes_its_place(own_desk, clust
 
 
 @pytest.mark.slow
-def test_a_run_whose_workers_all_die_is_lost_in_words(own_desk, cluster, marks, impatient):
-    run = own_desk.city.notebooks.run(own_desk.write(*marks.cells), executor=cluster.executor)
+def test_a_run_whose_workers_all_die_is_lost_in_words(impatient, cluster, marks):
+    run = impatient.city.notebooks.run(impatient.write(*marks.cells), executor=cluster.executor)
     marks.begun()
     for worker in cluster.workers:
         cluster.kill(worker)
@@ -259,13 +282,13 @@ def test_a_run_whose_workers_all_die_is_lost_in_words(own_desk, cluster, marks, 
 
 
 @pytest.mark.slow
-def test_our_own_worker_is_killed_and_nothing_is_left_running_there(own_desk, cluster, marks):
+def test_our_own_worker_is_killed_and_nothing_is_left_running_there(desk, standing, marks):
     """The old task ends by itself, because nobody wants it; the run begins again and ends once."""
-    run = own_desk.city.notebooks.run(own_desk.write(*marks.cells), executor=cluster.executor)
+    run = desk.city.notebooks.run(desk.write(*marks.cells), executor=standing.executor)
     marks.begun()
-    kill(own_desk.worker)
+    kill(desk.worker)
     marks.begun(2)
-    with client_of(cluster) as client:
+    with client_of(standing) as client:
         until(lambda: client.run(len_running) and sum(client.run(len_running).values()) == 1, seconds=60)
     marks.go.touch()
     row = run.wait(90).row
@@ -278,21 +301,21 @@ def len_running():
     return len(far._running)
 
 
-def test_where_no_scheduler_answers_the_run_fails_in_one_sentence(own_desk, impatient):
+def test_where_no_scheduler_answers_the_run_fails_in_one_sentence(impatient):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))  # nobody listens
         port = probe.getsockname()[1]
-        row = own_desk.city.notebooks.run(own_desk.write("1"), executor=f"dask://127.0.0.1:{port}").wait(60).row
+        row = impatient.city.notebooks.run(impatient.write("1"), executor=f"dask://127.0.0.1:{port}").wait(60).row
     assert (row.state, row.reason) == (RunState.FAILED, f"the Dask cluster at 127.0.0.1:{port}: no Dask scheduler answers")
 
 
-def test_the_engine_may_stop_and_the_run_begins_again(own_desk, cluster, marks):
-    run = own_desk.city.notebooks.run(own_desk.write(*marks.cells), executor=cluster.executor)
+def test_the_engine_may_stop_and_the_run_begins_again(desk, standing, marks):
+    run = desk.city.notebooks.run(desk.write(*marks.cells), executor=standing.executor)
     marks.begun()
-    own_desk.city.stop()
+    desk.city.stop()
     row = run.row
     assert (row.state, row.losses) == (RunState.PLANNED, 0)
-    own_desk.city.link.ensure()
+    desk.city.link.ensure()
     marks.go.touch()
     assert run.wait(90).state is RunState.DONE
     assert marks.ended() == 1
@@ -339,5 +362,5 @@ def test_without_dask_the_line_that_installs_it_is_told_at_once(tmp_path, desk_o
         for ask in (desk.city.notebooks.run, lambda path, **how: desk.city.notebooks.schedule(path, "0 3 * * *", **how)):
             with pytest.raises(MissingTool, match="distributed is not installed") as caught:
                 ask(desk.write("1"), executor="dask")
-            assert caught.value.todo == 'pip install "qcity-nb[cluster]"'
+            assert caught.value.todo == 'pip install "qcity-nb[cluster]".'
         assert len(desk.city.notebooks) == len(desk.city.notebooks.schedules) == 0
