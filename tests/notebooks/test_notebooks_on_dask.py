@@ -278,7 +278,7 @@ def test_a_run_whose_workers_all_die_is_lost_in_words(impatient, cluster, marks)
         cluster.kill(worker)
     row = run.wait(100).row
     assert (row.state, row.losses) == (RunState.LOST, 3)
-    assert row.reason == f"the Dask cluster at 127.0.0.1:{cluster.port} had no worker for 5 s; that was the third time"
+    assert row.reason == f"no worker of the Dask cluster at 127.0.0.1:{cluster.port} was to be seen for 5 s; that was the third time"
 
 
 @pytest.mark.slow

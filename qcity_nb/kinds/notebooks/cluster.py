@@ -91,6 +91,13 @@ class Cluster:
             client, own, self._client, self._own = self._client, self._own, None, None
         _close(client, own)
 
+    def _leave(self, client: Client) -> None:
+        """Have the next attempt connect anew, to a new cluster if it is ours."""
+        with self._lock:
+            if self._client is client:
+                self._client = None
+        _aside(_close, client, None)
+
     def _connected(self) -> Client:
         """Our client, connected now if it is not; several attempts share it."""
         with self._lock:
@@ -106,14 +113,17 @@ class Cluster:
     def _open(self) -> tuple[Client, LocalCluster | None]:
         try:
             import dask
-            from distributed import Client, LocalCluster
-        except ImportError:
-            raise MissingTool("notebooks cannot run in a Dask cluster: distributed is not installed", INSTALL) from None
+            from distributed import Client, LocalCluster, Security
+
+            ours = None if self._address else Security.temporary()  # others of this machine can reach loopback, and whoever can run tasks is us
+        except ImportError as error:
+            raise MissingTool(f"notebooks cannot run in a Dask cluster: {error.name or 'cryptography'} is not installed", INSTALL) from None
         dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 GiB"})  # a notebook is no graph
         if not self._address:
             cores = os.cpu_count() or 1
             workers = min(MOST, cores)
-            own = LocalCluster(n_workers=workers, threads_per_worker=-(-cores // workers), host="127.0.0.1", dashboard_address=None)
+            how = {"host": "127.0.0.1", "dashboard_address": None, "security": ours}
+            own = LocalCluster(n_workers=workers, threads_per_worker=-(-cores // workers), **how)
             return Client(own, set_as_default=False, name="qcity"), own
         try:
             return Client(self._address, set_as_default=False, name="qcity"), None
@@ -146,7 +156,8 @@ class Cluster:
             if self._look(client):
                 seen = now
             elif now - seen > PATIENCE:
-                raise Lost(f"{self.name} had no worker for {PATIENCE:.0f} s", "dask worker ADDRESS starts one")
+                self._leave(client)
+                raise Lost(f"no worker of {self.name} was to be seen for {PATIENCE:.0f} s", "dask worker ADDRESS starts one")
         return True
 
     def _look(self, client: Client) -> bool:
@@ -162,10 +173,7 @@ class Cluster:
         try:
             result = future.result()
         except (CancelledError, OSError, TimeoutError):
-            with self._lock:
-                if self._client is client:
-                    self._client = None
-            _aside(_close, client, None)
+            self._leave(client)
             raise Lost(f"{self.name} lost its scheduler", "dask scheduler starts one") from None
         except KilledWorker:
             raise Lost(DIED, "It may have run out of memory") from None

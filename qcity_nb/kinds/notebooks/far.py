@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -23,9 +22,6 @@ from ...decide.redact import redact
 from ...decide.remote import SAYS
 from ...errors import QCityError
 from .control import Control, masked
-
-if TYPE_CHECKING:
-    from typing import BinaryIO
 
 TOLD_EVERY = 0.25
 """Seconds between two words about what a cell prints."""
@@ -223,7 +219,7 @@ def _folder(wanted: str) -> Iterator[str]:
 
 def main() -> int:
     """Execute the bundle on standard input; what it prints are words, each behind the mark that is meant for us."""
-    bundle = msgspec.json.decode(sys.stdin.buffer.readline(), type=Bundle)
+    bundle = msgspec.json.decode(_line(), type=Bundle)
     line = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what kernels say outside their cells is no word
     lock = threading.Lock()
@@ -235,15 +231,26 @@ def main() -> int:
 
     follower = Follower(bundle, send)
     if bundle.held:
-        threading.Thread(target=_mind, args=(follower, sys.stdin.buffer), daemon=True).start()
+        threading.Thread(target=_mind, args=(follower,), daemon=True).start()
     send(run(bundle, follower))
     return 0
 
 
-def _mind(follower: Follower, held: BinaryIO) -> None:
+def _line() -> bytes:
+    """The first line of standard input. Nothing is read ahead, and no buffer of Python's is held by a thread when all ends: that would abort us."""
+    parts: list[bytes] = []
+    while not parts or not parts[-1].endswith(b"\n"):
+        if not (part := os.read(0, 1 << 16)):
+            break
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _mind(follower: Follower) -> None:
     """Have the run end when nobody wants it any more."""
-    while held.read(1 << 16):
-        pass
+    with contextlib.suppress(OSError):
+        while os.read(0, 1 << 16):
+            pass
     follower.end()
 
 

@@ -17,7 +17,7 @@ from ...model.service import Exit, ServiceSpec
 from ...ports import Launch
 
 NEEDS = ("papermill", "nbclient", "ipykernel")
-CLUSTER = "distributed"
+CLUSTER = ("distributed", "cryptography")
 SLOTS = "QCITY_NOTEBOOK_SLOTS"
 
 
@@ -35,11 +35,9 @@ class Kind:
         Raises:
             MissingTool: what runs notebooks is not installed, or what that executor needs.
         """
-        missing = [name for name in NEEDS if importlib.util.find_spec(name) is None]
-        if missing:
-            raise MissingTool(f"notebooks cannot run here: {', '.join(missing)} is not installed", 'pip install "qcity-nb[notebook]"')
-        if spec.options.get("executor") == "dask" and importlib.util.find_spec(CLUSTER) is None:
-            raise MissingTool(f"notebooks cannot run in a Dask cluster: {CLUSTER} is not installed", 'pip install "qcity-nb[cluster]"')
+        _refuse(NEEDS, "notebooks cannot run here", "notebook")
+        if spec.options.get("executor") == "dask":
+            _refuse(CLUSTER, "notebooks cannot run in a Dask cluster", "cluster")
         told = os.environ.get(SLOTS, "")
         slots = int(told) if told.isdecimal() and int(told) > 0 else max(2, os.cpu_count() or 2)
         return replace(spec, options={"slots": slots}, grace=timedelta(seconds=15))
@@ -55,6 +53,12 @@ class Kind:
 
 
 KIND = Kind()
+
+
+def _refuse(needs: Sequence[str], what: str, extra: str) -> None:
+    missing = [name for name in needs if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingTool(f"{what}: {', '.join(missing)} is not installed", f'pip install "qcity-nb[{extra}]"')
 
 
 def main() -> int:

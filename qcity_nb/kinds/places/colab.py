@@ -28,6 +28,8 @@ HOURS = 6.0
 class Colab:
     """A Colab session of our own, as `ports.Place`."""
 
+    holds = False
+
     def __init__(self, config: PlaceConfig, *, home: Home) -> None:
         self.config, self._cli = config, Cli(config.name, f"qcity-{config.name}")
         self._tier, self._holder = places.tier_of(config.options), Holder(self._cli, home.root / "places")

@@ -68,10 +68,11 @@ class Cli:
         reading.start()
         while reading.is_alive() and not over.is_set():
             reading.join(LOOK)
-        if over.is_set():
+        if reading.is_alive():
             process.kill()  # it would go on waiting for a machine that was taken away
+            process.wait()
+            raise PlaceError(f"the cell in the Colab {self.name} is not wanted any more", "Its machine is given back")
         process.wait()
-        reading.join(LOOK_SECONDS)
         told = colab.told(lines)
         if told is None:
             last = Said(code=1, out="\n".join(lines)).last

@@ -43,7 +43,13 @@ class Shell(Protocol):
 
 @runtime_checkable
 class Executes(Protocol):
-    """A place that executes notebooks for others, too. It may be asked several times at once."""
+    """A place that executes notebooks for others, too. It may be asked several times at once.
+
+    Attributes:
+        holds: whether the notebook's standard input stays open there for as long as somebody wants the result.
+    """
+
+    holds: bool
 
     def execute(self, parcel: Parcel, data: bytes, heard: Heard, over: threading.Event) -> Said:
         """Bring what is not there, then execute the notebook that `data` is (`kinds.notebooks.far`).
@@ -60,6 +66,8 @@ class Executes(Protocol):
 
 class Hosted:
     """A place with a shell, as `ports.Place`."""
+
+    holds = True
 
     def __init__(self, config: PlaceConfig, shell: Shell, site: Site, ruling: Ruling) -> None:
         self.config, self.shell, self.site, self.ruling = config, shell, site, ruling
