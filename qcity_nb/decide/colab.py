@@ -21,7 +21,8 @@ print({says!r}, json.dumps([done.returncode, done.stdout, done.stderr]))
 """
 _TALK = """# QCity executes a notebook in this cell, visibly. Interrupt it to end it.
 import json, subprocess
-running = subprocess.Popen(["/bin/sh", "-c", {script!r}], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+start = subprocess.Popen
+running = start(["/bin/sh", "-c", {script!r}], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
 for told in running.stdout:
     print(told, end="", flush=True)
 print({says!r}, json.dumps([running.wait(), "", ""]), flush=True)

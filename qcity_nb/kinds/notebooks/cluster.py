@@ -8,10 +8,12 @@ configuration.
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import os
 import threading
 import time
 from concurrent.futures import CancelledError
+from concurrent.futures import Future as Answer
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -37,6 +39,7 @@ FIRST = 4
 """Runs that a cluster gets before it is known."""
 MOST = 4
 """Workers of a cluster of our own: kernels are processes anyway, and a worker has threads."""
+PACKAGE = "qcity-nb"
 INSTALL = 'pip install "qcity-nb[cluster]"'
 CUT = Result(status=CANCELLED, reason="the run was cancelled")
 DIED = "the Dask worker that ran it died"
@@ -66,6 +69,7 @@ class Cluster:
     def run(self, bundle: Bundle, control: Control) -> Result:
         """Have a worker execute it."""
         client = self._connected()
+        able = self._able(client)
         asked, wake = threading.Event(), threading.Event()
 
         def end() -> None:
@@ -73,11 +77,11 @@ class Cluster:
             wake.set()
 
         self._controls[bundle.token] = control
-        future = client.submit(task, bundle, _topic(client), key=bundle.token, pure=False, retries=0)
+        future = client.submit(task, bundle, _topic(client), key=bundle.token, pure=False, retries=0, workers=able)
         future.add_done_callback(lambda _: wake.set())
         control.ready(end)
         try:
-            return self._result(client, future) if self._wait(client, future, asked, wake) else CUT
+            return self._result(client, future) if self._wait(client, future, able, asked, wake) else CUT
         finally:
             control.over()
             self._controls.pop(bundle.token, None)
@@ -141,7 +145,19 @@ class Cluster:
                 self._begun.add(token)
                 far.pass_on(msgspec.convert(word, Word), control)
 
-    def _wait(self, client: Client, future: Future, asked: threading.Event, wake: threading.Event) -> bool:
+    def _able(self, client: Client) -> list[str] | None:
+        """The workers that have this package, None for all: a task that a worker cannot read would be the worker's end, whoever else it works for."""
+        told = _aside(client.run, importlib.metadata.version, PACKAGE, on_error="return")
+        try:
+            found = told.result(ANSWER)
+        except Exception:  # noqa: BLE001 - a scheduler that does not answer is told of by waiting for it
+            return None
+        able = [worker for worker, version in found.items() if isinstance(version, str)]
+        if found and not able:
+            raise EngineError(f"no worker of {self.name} has {PACKAGE} installed", f"{INSTALL}, of this very version, where they run")
+        return able if len(able) < len(found) else None
+
+    def _wait(self, client: Client, future: Future, able: list[str] | None, asked: threading.Event, wake: threading.Event) -> bool:
         """Until it is done; False when it is not to be waited for any more."""
         seen, limit = time.monotonic(), 0.0
         while not future.done():
@@ -153,18 +169,19 @@ class Cluster:
                 if now > limit or future.key not in self._begun:
                     return False
                 _aside(client.run, far.stop, future.key, on_error="ignore")
-            if self._look(client):
+            if self._look(client, able):
                 seen = now
             elif now - seen > PATIENCE:
                 self._leave(client)
                 raise Lost(f"no worker of {self.name} was to be seen for {PATIENCE:.0f} s", "dask worker ADDRESS starts one")
         return True
 
-    def _look(self, client: Client) -> bool:
-        """Whether there is a worker."""
+    def _look(self, client: Client, able: list[str] | None) -> bool:
+        """Whether there is a worker that could do it."""
         with contextlib.suppress(Exception):  # a scheduler that died is heard of by the future
-            self._threads = sum(client.sync(client.scheduler.ncores, callback_timeout=ANSWER).values())
-            return self._threads > 0
+            found = client.sync(client.scheduler.ncores, callback_timeout=ANSWER)
+            self._threads = sum(found.values())
+            return bool(found if able is None else set(able) & set(found))
         return False
 
     def _result(self, client: Client, future: Future) -> Result:
@@ -178,8 +195,7 @@ class Cluster:
         except KilledWorker:
             raise Lost(DIED, "It may have run out of memory") from None
         except ImportError as error:
-            todo = 'pip install "qcity-nb[cluster]", of this very version, where its workers run'
-            raise EngineError(f"the workers of {self.name} cannot run notebooks ({error})", todo) from None
+            raise EngineError(f"a worker of {self.name} cannot run notebooks ({error})", f"{INSTALL}, of this very version, where it runs") from None
         if not isinstance(result, Result):
             raise EngineError(f"{self.name} gave back no result", "Its workers may have another version of qcity-nb")
         if result.lost:
@@ -241,11 +257,15 @@ def _close(client: Client | None, own: LocalCluster | None) -> None:
         own.close(timeout=5)
 
 
-def _aside(what: Callable[..., object], *given: object, **more: object) -> None:
+def _aside(what: Callable[..., Any], *given: object, **more: object) -> Answer[Any]:
     """Do it in a thread of its own: a scheduler that is frozen answers nobody, and what is asked of it here need not be waited for."""
+    answer: Answer[Any] = Answer()
 
     def do() -> None:
-        with contextlib.suppress(Exception):
-            what(*given, **more)
+        try:
+            answer.set_result(what(*given, **more))
+        except Exception as error:  # noqa: BLE001 - whoever waits for it gets it
+            answer.set_exception(error)
 
     threading.Thread(target=do, daemon=True).start()
+    return answer
