@@ -189,6 +189,7 @@ class Run(Shown):
             ("why", row.reason),
             ("next", resume),
             ("notebook", row.plan.notebook),
+            ("executor", line(row.plan.executor)),
             ("parameters", ", ".join(f"{name} = {value!r}" for name, value in row.plan.parameters.items())),
             ("for", f"{clock(row.at)} UTC" if row.schedule else ""),
             ("attempt", row.attempt if row.attempt > 1 else ""),

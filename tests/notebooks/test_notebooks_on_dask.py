@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import nbformat
@@ -347,12 +348,16 @@ def len_running():
     return len(far._running)
 
 
-def test_where_no_scheduler_answers_the_run_fails_in_one_sentence(impatient):
+def test_where_no_scheduler_answers_the_runs_fail_in_one_sentence(impatient):
+    """Those that wait for the same answer do not ask again, one after the other."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))  # nobody listens
         port = probe.getsockname()[1]
-        row = impatient.city.notebooks.run(impatient.write("1"), executor=f"dask://127.0.0.1:{port}").wait(60).row
-    assert (row.state, row.reason) == (RunState.FAILED, f"the Dask cluster at 127.0.0.1:{port}: no Dask scheduler answers")
+        path = impatient.write("1")
+        runs = [impatient.city.notebooks.run(path, executor=f"dask://127.0.0.1:{port}") for _ in range(3)]
+        rows = [run.wait(60).row for run in runs]
+    assert {(row.state, row.reason) for row in rows} == {(RunState.FAILED, f"the Dask cluster at 127.0.0.1:{port}: no Dask scheduler answers")}
+    assert max(row.finished for row in rows) - min(row.finished for row in rows) < timedelta(seconds=4)
 
 
 def test_the_engine_may_stop_and_the_run_begins_again(desk, standing, marks):

@@ -58,6 +58,7 @@ class Cluster:
         self._address, self._lock, self._threads = address, threading.Lock(), 0
         self._client: Client | None = None
         self._own: LocalCluster | None = None
+        self._refused: tuple[float, EngineError] | None = None
         self._controls: dict[str, Control] = {}
         self._begun: set[str] = set()
 
@@ -103,13 +104,20 @@ class Cluster:
         _aside(_close, client, None)
 
     def _connected(self) -> Client:
-        """Our client, connected now if it is not; several attempts share it."""
+        """Our client, connected now if it is not; several attempts share it, and the answer when it cannot be."""
+        asked = time.monotonic()
         with self._lock:
+            if self._refused is not None and self._refused[0] >= asked:
+                raise EngineError(self._refused[1].what, self._refused[1].todo, permanent=False)
             if self._client is not None and self._client.status == "running":
                 return self._client
             client, own, self._client, self._own = self._client, self._own, None, None
             _aside(_close, client, own)
-            client, self._own = self._open()
+            try:
+                client, self._own = self._open()
+            except EngineError as error:
+                self._refused = time.monotonic(), error
+                raise
             client.subscribe_topic(_topic(client), self._heard)
             self._client = client
             return client
