@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -153,4 +154,18 @@ def test_a_cell_of_colab_says_how_its_script_ended():
     assert told == colab.Told(code=0, out="out", more="err")
     assert colab.balance("Current balance: 1,234.50 compute units") == 1234.5
     compile(colab.cell("echo 'a' \"b\"\n", data="/content/x"), "cell", "exec")
+    compile(colab.cell("echo 'a' \"b\"\n", data="/content/x", talks=True), "cell", "exec")
     compile(colab.holding(remote.site("/content/.qcity/a"), 60.0, "2026-01-01T00:00:00+00:00"), "cell", "exec")
+
+
+def test_notebooks_are_executed_beside_what_an_engine_uses():
+    """What is installed for them has a folder of its own; this machine needs none."""
+    site = remote.aside(remote.site(".qcity/box"))
+    assert (site.base, site.home) == ('"$HOME"/.qcity/box-notebooks', '"$HOME"/.qcity/box-notebooks/home')
+    script = remote.install(site, Parcel(wheel="/w/a.whl", version="1", tag="1-a", store="x"), "python3", extra="run")
+    assert "/wheels/a.whl[postgres,run]" in script
+    assert remote.far(site, "1-a").endswith('exec "$HOME"/.qcity/box-notebooks/venv-1-a/bin/python -m qcity_nb.kinds.notebooks.far')
+    here = replace(site, installs=False, python="/opt/a b/python")
+    assert remote.aside(here) == here
+    assert "exec '/opt/a b/python' -m" in remote.far(here, "1-a")
+    assert remote.prune(here) == ":"
