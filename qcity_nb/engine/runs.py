@@ -125,7 +125,7 @@ class Runs:
         if run is None or run.state is not RunState.RUNNING:
             return
         if isinstance(fact, RunBegan):
-            store.save(connection, replace(run, started=fact.at), epoch=run.epoch)
+            store.save(connection, replace(run, started=fact.at, sandbox=fact.sandbox), epoch=run.epoch)
         elif isinstance(fact, RunMoved):
             store.save(connection, replace(run, live=fact.live), epoch=run.epoch)
         else:
@@ -235,7 +235,7 @@ class Runs:
         row = context.services.get(WORKER)
         if row is None:
             try:
-                checked = self._able()
+                checked = self._able(RunPlan(notebook=""))
             except QCityError as error:
                 context.note = str(error)
                 return None
@@ -251,9 +251,10 @@ class Runs:
             row = context.services[WORKER]
         return row if row.state.phase in ALIVE else None
 
-    def _able(self) -> ServiceSpec:
-        """The worker's specification. Raises `MissingTool` where nothing can run notebooks."""
-        return self._c.kinds(WORKER).check(ServiceSpec(name=WORKER, kind=WORKER, silent_after=timedelta(minutes=2)))
+    def _able(self, plan: RunPlan) -> ServiceSpec:
+        """The worker's specification. Raises `QCityError` where nothing can run a notebook like that."""
+        asked = ServiceSpec(name=WORKER, kind=WORKER, silent_after=timedelta(minutes=2), options={"sandbox": plan.sandbox.value})
+        return self._c.kinds(WORKER).check(asked)
 
     def _settle(self, known: Sequence[store.RunRow], wall: datetime) -> None:
         """Whether there is anything to do; the worker goes when there has not been for a while."""
@@ -287,8 +288,8 @@ class Runs:
     # what people ask for
 
     def _run(self, subject: str, args: Mapping[str, object]) -> dict[str, object]:
-        self._able()
         plan, wall = msgspec.convert(args.get("plan"), RunPlan, strict=False), self._c.clock.wall()
+        self._able(plan)
         key = str(args.get("key") or uuid.uuid4().hex)
         return self._add(Run(id=0, schedule=subject, key=key, plan=plan, at=wall, start=wall, state=RunState.PLANNED, planned=wall))
 
@@ -320,9 +321,9 @@ class Runs:
         return {"run": run.id}
 
     def _put(self, subject: str, args: Mapping[str, object]) -> dict[str, object]:
-        self._able()
         context, wall = self._c, self._c.clock.wall()
         schedule = times.check(msgspec.convert(dict(args), Schedule, strict=False), now=wall)
+        self._able(schedule.plan)
         with context.store.read() as connection:
             known = store.schedule_of(connection, context.store.place, schedule.name)
         if known is not None and args.get("fresh"):

@@ -149,6 +149,13 @@ def latest_runs(connection: Connection, place: str, *, schedule: str | None = No
     return [row for row in rows if notebook is None or row.plan.notebook == notebook]
 
 
+def recent_runs(connection: Connection, place: str, *, since: datetime, limit: int = 1000) -> list[RunRow]:
+    """The runs of schedules that are not over, or were over after a moment, in the order in which they were planned."""
+    lately = runs.c.state.in_(OPEN) | (runs.c.finished >= since)
+    query = sa.select(runs).where(_ours(runs, place), runs.c.schedule != "", lately)
+    return [_run(row) for row in connection.execute(query.order_by(runs.c.id.desc()).limit(limit)).mappings()][::-1]
+
+
 def _ours(table: sa.Table, place: str) -> sa.ColumnElement[bool]:
     return table.c.place.in_([place, ""])
 

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import nbformat
 from nbformat import NotebookNode
 from papermill.execute import prepare_notebook_metadata, remove_error_markers
@@ -23,19 +24,23 @@ from ...errors import QCityError
 from ...io import secrets
 from ...model.home import Home
 from ...model.schedule import Cell, CellState, Live, RunState
+from ...model.service import Sandbox
 from ...model.wire import Fact, RunBegan, RunEnded, RunMoved, RunNotebook
+from .. import sandboxes
 from .control import Control, Kept
 from .execution import RunEnded as Stopped
 from .execution import execute
 from .record import CANCELLED, DONE, write_whole
+from .shut import ARTIFACTS, Shut
 
 TOLD_EVERY = 0.25
 """Seconds between two words about where it is."""
 TAIL = 400
 STOPPED = "its worker was stopped"
 KERNEL_NAME = "python3"
-RENDERER = "PLOTLY_RENDERER"
+RENDERER, RENDERS = "PLOTLY_RENDERER", "plotly_mimetype"
 """Older releases of plotly put megabytes of script into a notebook unless this says otherwise; a page of a run brings its own."""
+HOME, SERVICE = "QCITY_HOME", ("QCITY_SERVICE", "QCITY_INCARNATION")
 OFFERED = {"run_id", "attempt", "fire_time"}
 """Parameters that a notebook gets from us if it has them."""
 
@@ -65,7 +70,8 @@ class Attempt(Control):
         self, order: RunNotebook, home: Home, *, parked: Parked | None, report: Callable[[Fact], None], done: Callable[[], None]
     ) -> None:
         self.order, self._home, self._parked, self._report, self._done = order, home, parked, report, done
-        self.keeps = order.plan.park.total_seconds() > 0
+        self._shuts = order.plan.sandbox is not Sandbox.NONE
+        self.keeps = order.plan.park.total_seconds() > 0 and not self._shuts  # a sandbox ends with the thread that made it
         self.parks: Parked | None = None
         self.why = ""
         self.finished = False
@@ -74,6 +80,7 @@ class Attempt(Control):
         self._cells: dict[int, Cell] = {}
         self._live: Live | None = None
         self._tail, self._told, self._number = "", 0.0, 0
+        self._untold = False
         self.thread = threading.Thread(target=self._run, name=f"run-{order.token}", daemon=True)
 
     def end(self, why: str) -> None:
@@ -118,8 +125,14 @@ class Attempt(Control):
         """The kernel of a cell that failed."""
         self.parks = Parked(kernel, self._nb, self._number, time.monotonic() + self.order.plan.park.total_seconds())
 
+    def catch_up(self) -> None:
+        """Tell what came too soon after something else; called by the worker now and then."""
+        if self._untold:
+            self._tell()
+
     def _tell(self) -> None:
-        if self._live is None or time.monotonic() - self._told < TOLD_EVERY:
+        self._untold = self._live is not None and time.monotonic() - self._told < TOLD_EVERY
+        if self._live is None or self._untold:
             return
         self._told = time.monotonic()
         tail = redact(self._tail, self.secrets)[-TAIL:]
@@ -128,9 +141,10 @@ class Attempt(Control):
     # from the order to the report
 
     def _run(self) -> None:
-        self._report(RunBegan(token=self.order.token, at=now()))
         fact = self._fact(RunState.FAILED, "it ended without a word")
         try:
+            level = sandboxes.best(self.order.plan.sandbox)[1] if self._shuts else Sandbox.NONE
+            self._report(RunBegan(token=self.order.token, at=now(), sandbox=level.value))
             fact = self._before() or self._execute()
         except QCityError as error:
             fact = self._fact(RunState.FAILED, error.what)
@@ -139,6 +153,8 @@ class Attempt(Control):
         except Exception as error:  # noqa: BLE001 - whatever papermill or nbformat meets in somebody's notebook, the run says it
             fact = self._fact(RunState.FAILED, f"{type(error).__name__}: {error}")
         finally:
+            if self.shut is not None and self.shut.close() and fact.state is RunState.FAILED:
+                fact = msgspec.structs.replace(fact, reason=f"{fact.reason}; {self.shut.short}")
             self._report(fact)
             self.finished = True
             self._done()
@@ -160,7 +176,14 @@ class Attempt(Control):
         path, plan = self._path(self.order.attempt), self.order.plan
         path.parent.mkdir(parents=True, exist_ok=True)
         values = {name.upper(): secrets.load(self._home, name) for name in plan.secrets}
-        self.env = {**({} if RENDERER in os.environ else {RENDERER: "plotly_mimetype"}), **values}
+        kept = path.parent / "artifacts"
+        if self._shuts:
+            self.shut = Shut(plan, self._home, kept)
+            self.env = self.shut.environment({RENDERER: RENDERS, **values})
+        else:
+            kept.mkdir(exist_ok=True)
+            inherited = {name: value for name, value in os.environ.items() if not known.is_secret(name) and not name.startswith(SERVICE)}
+            self.env = {RENDERER: RENDERS, **inherited, HOME: str(self._home.root), ARTIFACTS: str(kept), **values}
         self.secrets = sorted((value for value in values.values() if len(value) >= 4), key=len, reverse=True)
         nb = self._prepare(path)
         self._go_on(nb)

@@ -9,6 +9,8 @@ from typing import Any
 
 from jupyter_client.manager import AsyncKernelManager
 
+from .shut import Shut
+
 MASK = "***"
 
 
@@ -24,14 +26,16 @@ class Control:
     """Wants nothing.
 
     Attributes:
-        env: what the kernel finds in its environment beside ours.
+        env: what the kernel finds in its environment; None means what is in ours.
+        shut: what it is shut into.
         secrets: texts that must be in no output.
         first: the number of the cell to begin with, from 0; the ones before it are `earlier`, as they were executed.
         kernel: the one to go on with; a new one if None.
         keeps: whether the kernel of a run that failed in a cell is to be kept.
     """
 
-    env: Mapping[str, str] = {}
+    env: Mapping[str, str] | None = None
+    shut: Shut | None = None
     secrets: Sequence[str] = ()
     first: int = 0
     earlier: Sequence[Any] = ()

@@ -155,7 +155,7 @@ class Client(PapermillNotebookClient):
         """The kernel that was kept, or one to be started. Its files go when the stack is closed."""
         kept = self.control.kernel
         if kept is None:
-            return stack.enter_context(kernels.manager(self.kernel_name))
+            return stack.enter_context(kernels.manager(self.kernel_name, self.control.shut))
         stack.push(kept.close.pop_all())
         return kept.km
 

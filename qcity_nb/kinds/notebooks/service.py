@@ -11,13 +11,16 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from ...errors import MissingTool
+from ...decide.runs import stricter
+from ...decide.wording import did_you_mean
+from ...errors import BadInput, MissingTool
 from ...model.home import Home
-from ...model.service import Exit, ServiceSpec
+from ...model.service import Exit, Sandbox, ServiceSpec
 from ...ports import Launch
+from .. import sandboxes
 
 NEEDS = ("papermill", "nbclient", "ipykernel")
-SLOTS = "QCITY_NOTEBOOK_SLOTS"
+SLOTS, SANDBOX = "QCITY_NOTEBOOK_SLOTS", "QCITY_NOTEBOOK_SANDBOX"
 
 
 class Kind:
@@ -29,21 +32,33 @@ class Kind:
     attended = False
 
     def check(self, spec: ServiceSpec) -> ServiceSpec:
-        """As many runs at once as there are cores, at least two, or as QCITY_NOTEBOOK_SLOTS says.
+        """As many runs at once as there are cores, at least two, or as QCITY_NOTEBOOK_SLOTS says; none less shut in than QCITY_NOTEBOOK_SANDBOX.
+
+        Args:
+            spec: its option `sandbox` is what a run that is asked for accepts at least.
 
         Raises:
             MissingTool: what runs notebooks is not installed.
+            Refused: this machine's sandbox is weaker than that.
+            BadInput: QCITY_NOTEBOOK_SANDBOX is no level.
         """
         missing = [name for name in NEEDS if importlib.util.find_spec(name) is None]
         if missing:
             raise MissingTool(f"notebooks cannot run here: {', '.join(missing)} is not installed", 'pip install "qcity-nb[notebook]"')
         told = os.environ.get(SLOTS, "")
         slots = int(told) if told.isdecimal() and int(told) > 0 else max(2, os.cpu_count() or 2)
-        return replace(spec, options={"slots": slots}, grace=timedelta(seconds=15))
+        floor = os.environ.get(SANDBOX, "") or Sandbox.NONE.value
+        if floor not in [one.value for one in Sandbox]:
+            raise BadInput(f'{SANDBOX} is "{floor}"', did_you_mean(floor, [one.value for one in Sandbox], what="level"))
+        wanted = stricter(Sandbox(floor), Sandbox(str(spec.options.get("sandbox", floor))))
+        if wanted is not Sandbox.NONE:
+            sandboxes.best(wanted)
+        return replace(spec, options={"slots": slots, "sandbox": floor}, grace=timedelta(seconds=15))
 
     def launch(self, spec: ServiceSpec, *, home: Home) -> Launch:
         """A process of its own."""
-        argv = (sys.executable, "-m", __name__, "--home", str(home.root), "--name", spec.name, "--slots", str(spec.options.get("slots", 2)))
+        how = ("--slots", str(spec.options.get("slots", 2)), "--sandbox", str(spec.options.get("sandbox", Sandbox.NONE.value)))
+        argv = (sys.executable, "-m", __name__, "--home", str(home.root), "--name", spec.name, *how)
         return Launch(argv=argv, env={**os.environ, "PYTHONUNBUFFERED": "1"}, cwd=home.service(spec.name))
 
     def natural(self, how: Exit, words: Sequence[str]) -> str:
@@ -60,10 +75,12 @@ def main() -> int:
     parser.add_argument("--home", required=True, type=Path)
     parser.add_argument("--name", required=True)
     parser.add_argument("--slots", required=True, type=int)
+    parser.add_argument("--sandbox", default=Sandbox.NONE.value)
     given = parser.parse_args()
     from .worker import Worker  # the engine loads this file for its kind alone
 
-    Worker(Home(given.home.absolute()), given.name, int(os.environ.get("QCITY_INCARNATION", "0")), slots=given.slots).run()
+    incarnation = int(os.environ.get("QCITY_INCARNATION", "0"))
+    Worker(Home(given.home.absolute()), given.name, incarnation, slots=given.slots, sandbox=Sandbox(given.sandbox)).run()
     return 0
 
 
