@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -16,7 +17,7 @@ from ..model.home import Home
 from ..model.place import Ruling
 from ..model.service import Desired, Phase
 from ..ports import Clock, Ended, Messenger, Processes, RunnerKind, Wire
-from ..store import commands, history, intents, lease
+from ..store import commands, history, intents, lease, runs
 from ..store import services as rows
 from ..store.database import Store
 from .agents import FOREIGN, Agents
@@ -38,6 +39,8 @@ BACKUP = timedelta(minutes=10)
 JUMP = timedelta(seconds=5)
 LOG_LIMIT = 8 << 20
 KEPT_INTENTS = timedelta(days=7)
+KEPT_RUNS = 200
+"""So many runs of each schedule are kept, with their notebooks, and as many that were asked for by hand."""
 
 
 class Engine:
@@ -225,7 +228,12 @@ class Engine:
         def write(connection: Connection) -> None:
             history.roll_up(connection, now=wall, since=self._rolled)
             intents.forget(connection, context.store.place, before=wall - KEPT_INTENTS)
+            runs.forget(connection, numbers)
 
+        with context.store.read() as connection:
+            numbers = runs.old(connection, context.store.place, keep=KEPT_RUNS)
+        for number in numbers:
+            shutil.rmtree(context.home.run(number, 1).parent, ignore_errors=True)
         if context.record(write):
             self._rolled = wall - HOUR  # a beat may still come for the minute before; a clock may be set back a little
 
