@@ -77,6 +77,9 @@ def main() -> int:
     parser.add_argument("--slots", required=True, type=int)
     parser.add_argument("--sandbox", default=Sandbox.NONE.value)
     given = parser.parse_args()
+    from .lean import lighten
+
+    lighten()
     from .worker import Worker  # the engine loads this file for its kind alone
 
     incarnation = int(os.environ.get("QCITY_INCARNATION", "0"))
