@@ -68,6 +68,11 @@ def plan(schedule: Schedule, *, dealt: datetime, now: datetime) -> tuple[list[Ru
     return runs, times.after(moments, dealt)
 
 
+def same_moments(one: Schedule, other: Schedule) -> bool:
+    """Whether two schedules ask for runs at the same moments: one that is put again with another notebook, say, goes on where it was."""
+    return (one.cron, one.once, one.zone, one.paused) == (other.cron, other.once, other.zone, other.paused)
+
+
 def startable(runs: Iterable[Run], limits: Mapping[str, int], *, now: datetime, slots: int) -> list[Run]:
     """The planned runs that begin now, the oldest first: as many as there is room for, here and in their schedules.
 

@@ -101,6 +101,11 @@ class Engine:
         return not busy and not self.context.work_changed and not self._runs.busy
 
     @property
+    def moment(self) -> datetime | None:
+        """When notebooks have something to do next (steady clock); None when nothing is known to come."""
+        return self._runs.deadline()
+
+    @property
     def over(self) -> bool:
         """Whether the engine was asked to end and may go: at once, or when its runners are gone if that was asked too."""
         alive = (Phase.STARTING, Phase.RUNNING, Phase.STOPPING)
@@ -155,10 +160,9 @@ class Engine:
             context.lost_store |= context.store.is_gone()
         if self._is_due("beat", BEAT, now):
             self._beat()
-        if self._is_due("minute", MINUTE, now):
-            self._tidy()
-        if self._is_due("backup", BACKUP, now):
-            self._back_up()
+        for what, every, act in (("minute", MINUTE, self._tidy), ("clear", HOUR, self._clear), ("backup", BACKUP, self._back_up)):
+            if self._is_due(what, every, now):
+                act()
         if self._supervisor.failed:
             return now
         return min([*self._due.values(), *filter(None, [self._supervisor.deadline(), self._fleet.deadline(), self._runs.deadline()])])
@@ -228,14 +232,23 @@ class Engine:
         def write(connection: Connection) -> None:
             history.roll_up(connection, now=wall, since=self._rolled)
             intents.forget(connection, context.store.place, before=wall - KEPT_INTENTS)
-            runs.forget(connection, numbers)
 
-        with context.store.read() as connection:
-            numbers = runs.old(connection, context.store.place, keep=KEPT_RUNS)
-        for number in numbers:
-            shutil.rmtree(context.home.run(number, 1).parent, ignore_errors=True)
         if context.record(write):
             self._rolled = wall - HOUR  # a beat may still come for the minute before; a clock may be set back a little
+
+    def _clear(self) -> None:
+        """Forget old runs: their notebooks first, so that nothing is left of one that nobody knows."""
+        context = self.context
+        try:
+            with context.store.read() as connection:
+                numbers = runs.old(connection, context.store.place, keep=KEPT_RUNS)
+        except StoreError as error:
+            context.note = str(error)
+            return
+        for number in numbers:
+            shutil.rmtree(context.home.run(number, 1).parent, ignore_errors=True)
+        if numbers:
+            context.record(lambda connection: runs.forget(connection, numbers))
 
     def _back_up(self) -> None:
         try:

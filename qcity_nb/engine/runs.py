@@ -133,6 +133,10 @@ class Runs:
             over = decide.ended(replace(run, **known), fact.state, fact.reason, now=fact.at)
             self._save(connection, run, over)
             self._parked = max(filter(None, [self._parked, fact.parked]), default=None)
+            worker = self._c.services.get(name)
+            if worker is not None and fact.state in (RunState.DONE, RunState.FAILED):  # whatever the notebook did, its worker was well
+                state, wall = supervise.finished_a_job(worker.state), self._c.clock.wall()
+                self._c.services[name] = rows.save(connection, worker, state, at=wall, generation=self._c.generation)
 
     def heard(self, name: str, facts: Sequence[Fact]) -> None:
         """A run that ended makes room for another."""
@@ -230,7 +234,7 @@ class Runs:
         return RunNotebook(token=run.token, run=run.id, attempt=run.attempt, plan=run.plan, at=run.at, resumes=run.resumes, last=last)
 
     def _worker(self) -> rows.ServiceRow | None:
-        """The worker, started when it is not there; None while it cannot take anything."""
+        """The worker, started when it is not there; None while it cannot take anything. One in quarantine is tried again when its budget is whole."""
         context = self._c
         row = context.services.get(WORKER)
         if row is None:
@@ -246,7 +250,8 @@ class Runs:
             if not context.record(lambda connection: self._keep(rows.add(connection, context.store.place, spec, fresh, at=context.clock.wall()))):
                 return None
             row = context.services[WORKER]
-        if row.state.phase in (Phase.STOPPED, Phase.QUARANTINED):
+        rested = row.state.phase is Phase.QUARANTINED and context.clock.now() - row.state.since >= row.spec.policy.window
+        if row.state.phase is Phase.STOPPED or rested:
             self._supervisor.apply(WORKER, supervise.started(row.state, context.clock.now()))
             row = context.services[WORKER]
         return row if row.state.phase in ALIVE else None
@@ -328,8 +333,10 @@ class Runs:
             known = store.schedule_of(connection, context.store.place, schedule.name)
         if known is not None and args.get("fresh"):
             raise BadInput(f'there is a schedule "{schedule.name}" already', f"qcity schedule remove {schedule.name} first, or give another name")
-        upcoming = None if schedule.paused else times.upcoming(schedule, after=wall)
-        context.record(lambda connection: store.put_schedule(connection, context.store.place, schedule, dealt=wall, upcoming=upcoming, at=wall))
+        dealt, upcoming = wall, None if schedule.paused else times.upcoming(schedule, after=wall)
+        if known is not None and decide.same_moments(known.schedule, schedule):
+            dealt, upcoming = known.dealt, known.next  # what passed while no engine was there is still to be dealt with
+        context.record(lambda connection: store.put_schedule(connection, context.store.place, schedule, dealt=dealt, upcoming=upcoming, at=wall))
         self._changed = True
         return {"name": schedule.name, "next": upcoming}
 
