@@ -83,6 +83,9 @@ def show(picture: Status) -> None:
         out(f"  next: {head.todo}")
     if picture.runners:
         put_table(HEAD, rows(picture), empty="")
+    about = picture.view.about
+    if about is not None and about is not head:
+        out(f"{about.level.glyph} {about.text}")
     for row in picture.incidents:
         out(f"✖ incident {row.id}: {tell(row)}")
 

@@ -13,6 +13,7 @@ from ..decide.health import Level
 from ..decide.wording import line, span
 from ..errors import BadInput, EngineError, NotFound
 from ..model.schedule import Cell, CellState, RunState
+from ..model.service import Sandbox
 from ..store import runs as store
 from ..store.runs import RunRow
 from .health import Painter
@@ -100,6 +101,12 @@ class Run(Shown):
         row, home = self.row, self._link.store.home
         path = home.root / row.output if row.output else home.run(row.id, row.attempt) / Path(row.plan.notebook).name
         return path if path.exists() else None
+
+    @property
+    def artifacts(self) -> tuple[Path, ...]:
+        """The files that its last attempt put into the folder that its kernel knew as QCITY_ARTIFACTS."""
+        folder = self._link.store.home.run(self.id, self.row.attempt) / "artifacts"
+        return tuple(sorted(path for path in folder.rglob("*") if path.is_file()))
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -196,6 +203,8 @@ class Run(Shown):
             ("before", "; ".join(f"attempt {one.number} {one.state.value}: {one.reason}" for one in row.attempts)),
             ("took", span(took(row)) if row.started else ""),
             ("compared", row.changed),
+            ("sandbox", row.sandbox if row.plan.sandbox is not Sandbox.NONE or row.sandbox not in ("", "none") else ""),
+            ("artifacts", ", ".join(path.name for path in self.artifacts)),
             ("executed", self.output),
         ]
 

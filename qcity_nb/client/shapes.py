@@ -258,6 +258,13 @@ def status(view: View, *, home: Path, store: str) -> Shape:
         "engine": engine(view.engine, home=home, store=store),
         "runners": [runner(item) for item in view.runners.values()],
         "jobs": {"running": view.work.running, "queued": view.work.queued, "wait_p95_s": seconds(view.work.wait)},
+        "notebooks": {
+            "running": view.notebooks.running,
+            "waiting": view.notebooks.waiting,
+            "schedules": view.notebooks.schedules,
+            "failing": [{"schedule": run.schedule, "run": run.id, "reason": run.reason} for run in view.notebooks.failing],
+            "next": {"schedule": view.notebooks.upcoming, "at": moment(view.notebooks.at)} if view.notebooks.at else None,
+        },
         "incidents": [incident(row) for row in view.incidents],
     }
 
@@ -294,6 +301,8 @@ def notebook_run(row: RunRow, *, root: Path) -> Shape:
         "attempts": [{"number": one.number, "state": one.state.value, "reason": one.reason} for one in row.attempts],
         "resumable_until": moment(row.parked) if row.cell is not None else None,
         "changed": row.changed,
+        "executor": row.plan.executor,
+        "sandbox": row.sandbox or None,
         "output": str(root / row.output) if row.output else None,
     }
 

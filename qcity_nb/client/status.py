@@ -77,6 +77,8 @@ class Status(Shown):
         for name, runner in self.view.runners.items():
             condition = runner.condition
             shown.append(f"  {condition.level.glyph} {name} {visible(condition.text)} · up {percent(runner.uptime)} in 24 h")
+        if self.view.about is not None and self.view.about is not self.view.headline:
+            shown.append(f"  {self.view.about.level.glyph} notebooks: {self.view.about.text}")
         shown += [f"  ✖ incident {row.id}: {visible(tell(row))}" for row in self.view.incidents]
         return shown
 
@@ -95,7 +97,9 @@ class Status(Shown):
         open_ones = "".join(f"<p>{escape(tell(row))}</p>" for row in self.view.incidents)
         load = self.view.work
         jobs = f"<div>{load.running} running, {load.queued} queued, jobs wait {span(load.wait)} (p95)</div>" if rows else ""
-        return text + runners + jobs + open_ones
+        about = self.view.about
+        notebooks = f"<div>{mark(about.level, about.text)}</div>" if about is not None and about is not head else ""
+        return text + runners + jobs + notebooks + open_ones
 
 
 def take(store: Store) -> Status:

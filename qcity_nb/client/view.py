@@ -11,9 +11,10 @@ from sqlalchemy.engine import Connection
 from ..decide import health, wording
 from ..decide.health import Condition, EngineFacts, EngineState, RunnerFacts
 from ..io.files import is_locked
+from ..model.schedule import RunState
 from ..model.service import Phase
 from ..model.work import Status as JobStatus
-from ..store import history, lease, services, work
+from ..store import history, lease, runs, services, work
 from ..store.database import Store
 from ..store.history import Incident
 from ..store.lease import Lease
@@ -65,6 +66,8 @@ class View:
     runners: Mapping[str, RunnerView]
     work: health.Work
     incidents: tuple[Incident, ...]
+    notebooks: health.Notebooks
+    about: Condition | None
     headline: Condition
 
 
@@ -76,6 +79,9 @@ def look(store: Store, *, uptime: bool = True) -> View:
         rows = [row for row in services.all_of(connection, store.place) if _is_shown(row)]
         jobs = work.latest_jobs(connection, store.place, limit=RECENT_JOBS)
         incidents = tuple(history.open_incidents(connection, store.place))
+        known = runs.open_runs(connection, store.place)
+        failing = tuple(runs.failing(connection, store.place))
+        total, upcoming, soon = runs.agenda(connection, store.place)
         shares = up_shares(connection, store.place, since=at - timedelta(hours=24)) if uptime else {}
     facts = _engine_facts(last, at, alive=alive)
     repairing = {incident.service for incident in incidents if incident.state == "open"}
@@ -99,13 +105,19 @@ def look(store: Store, *, uptime: bool = True) -> View:
         queued=sum(job.status in (JobStatus.QUEUED, JobStatus.ASSIGNED) for job in jobs),
         wait=health.percentile(max(job.started - job.queued, timedelta(0)) for job in begun if job.started and job.queued),
     )
+    running = sum(run.state is RunState.RUNNING for run in known)
+    waiting = sum(run.state is RunState.PLANNED and run.start <= at for run in known)
+    notebooks = health.Notebooks(running=running, waiting=waiting, schedules=total, failing=failing, upcoming=upcoming, at=soon)
+    about = health.notebooks(notebooks, at)
     return View(
         at=at,
         engine=_engine_view(last, facts, at),
         runners={row.name: RunnerView(row=row, condition=conditions[row.name], uptime=shares.get(row.name)) for row in rows},
         work=load,
         incidents=incidents,
-        headline=health.headline(facts, conditions, load, at),
+        notebooks=notebooks,
+        about=about,
+        headline=health.headline(facts, conditions, load, at, about=about),
     )
 
 

@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from ..errors import advice
+from ..model.schedule import Run, RunState
 from ..model.service import Desired, Phase, ServiceState
-from .wording import count, sentence, since, span
+from .wording import count, line, sentence, since, span
 
 
 class Level(Enum):
@@ -127,13 +128,49 @@ def runner(facts: RunnerFacts, of: EngineFacts, now: datetime) -> Condition:
     return _up(facts)
 
 
-def headline(of: EngineFacts, conditions: Mapping[str, Condition], work: Work, now: datetime) -> Condition:
-    """The one sentence above everything, with what to do next."""
+@dataclass(frozen=True, kw_only=True)
+class Notebooks:
+    """Notebooks in numbers. `failing` are the last runs of schedules that did not end well; `upcoming` is the schedule that is next."""
+
+    running: int = 0
+    waiting: int = 0
+    schedules: int = 0
+    failing: tuple[Run, ...] = ()
+    upcoming: str = ""
+    at: datetime | None = None
+
+
+def notebooks(of: Notebooks, now: datetime) -> Condition | None:
+    """How notebooks are, in one sentence; None when there is none."""
+    if of.failing:
+        first = of.failing[0]
+        total = f"{len(of.failing)} of {of.schedules} schedules" if of.schedules > 1 else "The schedule"
+        word = "were missed or failed" if len(of.failing) > 1 else "was missed" if first.state is RunState.MISSED else "failed"
+        text = f"{total} {word} at the last run: {line(first.schedule)}, {sentence(line(first.reason))}"
+        return Condition(level=Level.WARN, text=text, todo=f"qcity notebook show {first.id} says more")
+    if not (of.running or of.waiting or of.schedules):
+        return None
+    waits = f", {of.waiting} {'waits' if of.waiting == 1 else 'wait'}" if of.waiting else ""
+    now_ = f"{count(of.running, 'notebook')} running{waits}." if of.running or of.waiting else "No notebook is running."
+    soon = f" Next: {line(of.upcoming)} in {span(max(of.at - now, timedelta(0)))}." if of.at is not None else ""
+    return Condition(level=Level.WELL, text=now_ + soon)
+
+
+def headline(
+    of: EngineFacts, conditions: Mapping[str, Condition], work: Work, now: datetime, *, about: Condition | None = None
+) -> Condition:
+    """The one sentence above everything, with what to do next.
+
+    Args:
+        about: how notebooks are: they are heard of when there is no runner, or nothing worse.
+    """
     total = len(conditions)
     if of.state is not EngineState.RUNNING and (total or of.state is EngineState.DEAD):
         how = engine(of, now)
         tail = " What you see is the last that was known." if any(c.level is Level.STALE for c in conditions.values()) else ""
         return Condition(level=how.level, text=f"The engine {how.text}.{tail}", todo=how.todo)
+    if not total and about is not None:
+        return about
     if not total:
         return Condition(level=Level.OFF, text="No runner yet.", todo="qcity runner start local PATH_OF_A_REPOSITORY makes one")
     for level, word in ((Level.BAD, ("needs you", "need you")), (Level.REPAIRING, ("is being repaired", "are being repaired"))):
@@ -155,6 +192,8 @@ def headline(of: EngineFacts, conditions: Mapping[str, Condition], work: Work, n
     odd = [name for name in ups if conditions[name].level is Level.WARN]
     if odd:
         return Condition(level=Level.WARN, text=f"{odd[0]} {sentence(conditions[odd[0]].text)} {_load(work)}".strip(), todo=conditions[odd[0]].todo)
+    if about is not None and about.level is not Level.WELL:
+        return about
     who = f"{ups[0]} is well." if total == 1 else f"All {total} runners are well."
     if 1 < total != len(ups):
         rest = "stopped or standing by" if standing else "stopped as asked"

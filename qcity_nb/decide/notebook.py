@@ -13,7 +13,7 @@ from .redact import redact
 from .wording import did_you_mean, line
 
 MOST = 40
-_SECRET = re.compile(r"(?i)(?:^|_)(?:token|secret|password|passwd|passphrase|api_?key|private_key|credentials?)$")
+_SECRET = re.compile(r"(?i)(?:^|_)(?:token|secret|password|passwd|passphrase|(?:api|access|private)_?key|credentials?)$")
 
 
 def imports(cells: Iterable[str]) -> list[str]:
@@ -70,6 +70,11 @@ def read(text: str, name: str) -> dict[str, Any]:
     if version > FORMAT:
         raise BadInput(f"{name} is in format {version}, and this can read {FORMAT}", "pip install --upgrade qcity-nb")
     return dict(found)
+
+
+def is_secret(name: str) -> bool:
+    """Whether a variable or a parameter of this name is likely to hold a secret."""
+    return bool(_SECRET.search(name))
 
 
 def source(cell: Mapping[str, Any]) -> str:
@@ -243,4 +248,4 @@ def _listed(given: Mapping[str, object]) -> str:
 
 
 def _is_secret(key: str, value: object) -> bool:
-    return isinstance(value, str) and len(value) > 3 and (bool(_SECRET.search(key)) or redact(value) != value)
+    return isinstance(value, str) and len(value) > 3 and (is_secret(key) or redact(value) != value)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import Enum
 
 from ..model.schedule import Attempt, Run, RunState, Schedule
+from ..model.service import Sandbox
 from . import schedule as times
 
 LOSSES = 3
@@ -17,6 +19,25 @@ LEASE = timedelta(seconds=60)
 RENEW = timedelta(seconds=20)
 FAR = 100
 """So many runs, a hundred, may be with executors elsewhere at once: each of them costs this machine a thread."""
+LATE = timedelta(minutes=5)
+"""A run that has waited for its turn for longer is late."""
+BAD = (RunState.FAILED, RunState.LOST, RunState.MISSED)
+
+
+class Tale(Enum):
+    """What of a schedule is worth a message."""
+
+    BAD = "bad"  # it did not end well, for the first time after one that did
+    WELL = "well"  # it did again
+    LATE = "late"
+
+
+@dataclass(frozen=True, kw_only=True)
+class News:
+    """A message about a schedule; `run` is the one that it began with: the first bad one, also when all is well again."""
+
+    tale: Tale
+    run: Run
 
 
 def key_of(schedule: str, at: datetime) -> str:
@@ -47,6 +68,11 @@ def plan(schedule: Schedule, *, dealt: datetime, now: datetime) -> tuple[list[Ru
         for moment in moments
     ]
     return runs, times.after(moments, dealt)
+
+
+def same_moments(one: Schedule, other: Schedule) -> bool:
+    """Whether two schedules ask for runs at the same moments: one that is put again with another notebook, say, goes on where it was."""
+    return (one.cron, one.once, one.zone, one.paused) == (other.cron, other.once, other.zone, other.paused)
 
 
 def startable(runs: Iterable[Run], limits: Mapping[str, int], *, now: datetime, slots: int, far: int = FAR) -> list[Run]:
@@ -145,9 +171,40 @@ def called_off(run: Run, why: str, *, now: datetime) -> Run:
     return replace(run, cancel=why)
 
 
+def stricter(one: Sandbox, other: Sandbox) -> Sandbox:
+    """The stronger of two sandboxes."""
+    return max(one, other, key=lambda level: level.rank)
+
+
 def resumable(run: Run, *, now: datetime) -> bool:
     """Whether it can go on from the cell that it failed in: its kernel is still there."""
     return run.state is RunState.FAILED and run.cell is not None and run.parked is not None and run.parked > now
+
+
+def news(runs: Sequence[Run], known: Iterable[Run], *, now: datetime) -> list[News]:
+    """What is to be told of schedules: one message when one begins to fail, one when it is well again, one for a run that is late.
+
+    Args:
+        runs: in the order in which they were planned. Those that nobody scheduled are watched by who asked for them.
+        known: the bad ones that were told of, and nothing better since.
+    """
+    found: list[News] = []
+    bad = {run.schedule: run for run in known}
+    last = {run.schedule: run.id for run in runs if run.state is not RunState.MISSED}
+    for run in runs:
+        told = bad.get(run.schedule)
+        if not run.schedule or (told is not None and run.id <= told.id):
+            continue
+        if run.state is RunState.MISSED and last.get(run.schedule, 0) > run.id:
+            continue  # a later one caught up
+        if run.state is RunState.PLANNED and now - run.start > LATE:
+            found.append(News(tale=Tale.LATE, run=run))
+        elif run.state in BAD and run.schedule not in bad:
+            bad[run.schedule] = run
+            found.append(News(tale=Tale.BAD, run=run))
+        elif run.state is RunState.DONE and run.schedule in bad:
+            found.append(News(tale=Tale.WELL, run=bad.pop(run.schedule)))
+    return found
 
 
 def deadline(runs: Sequence[Run], moments: Iterable[datetime], *, now: datetime) -> datetime | None:

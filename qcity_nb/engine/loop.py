@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -16,7 +17,7 @@ from ..model.home import Home
 from ..model.place import Ruling
 from ..model.service import Desired, Phase
 from ..ports import Clock, Ended, Messenger, Processes, RunnerKind, Wire
-from ..store import commands, history, intents, lease
+from ..store import commands, history, intents, lease, runs
 from ..store import services as rows
 from ..store.database import Store
 from .agents import FOREIGN, Agents
@@ -38,6 +39,8 @@ BACKUP = timedelta(minutes=10)
 JUMP = timedelta(seconds=5)
 LOG_LIMIT = 8 << 20
 KEPT_INTENTS = timedelta(days=7)
+KEPT_RUNS = 200
+"""So many runs of each schedule are kept, with their notebooks, and as many that were asked for by hand."""
 
 
 class Engine:
@@ -98,6 +101,11 @@ class Engine:
         return not busy and not self.context.work_changed and not self._runs.busy
 
     @property
+    def moment(self) -> datetime | None:
+        """When notebooks have something to do next (steady clock); None when nothing is known to come."""
+        return self._runs.deadline()
+
+    @property
     def over(self) -> bool:
         """Whether the engine was asked to end and may go: at once, or when its runners are gone if that was asked too."""
         alive = (Phase.STARTING, Phase.RUNNING, Phase.STOPPING)
@@ -152,10 +160,9 @@ class Engine:
             context.lost_store |= context.store.is_gone()
         if self._is_due("beat", BEAT, now):
             self._beat()
-        if self._is_due("minute", MINUTE, now):
-            self._tidy()
-        if self._is_due("backup", BACKUP, now):
-            self._back_up()
+        for what, every, act in (("minute", MINUTE, self._tidy), ("clear", HOUR, self._clear), ("backup", BACKUP, self._back_up)):
+            if self._is_due(what, every, now):
+                act()
         if self._supervisor.failed:
             return now
         return min([*self._due.values(), *filter(None, [self._supervisor.deadline(), self._fleet.deadline(), self._runs.deadline()])])
@@ -228,6 +235,20 @@ class Engine:
 
         if context.record(write):
             self._rolled = wall - HOUR  # a beat may still come for the minute before; a clock may be set back a little
+
+    def _clear(self) -> None:
+        """Forget old runs: their notebooks first, so that nothing is left of one that nobody knows."""
+        context = self.context
+        try:
+            with context.store.read() as connection:
+                numbers = runs.old(connection, context.store.place, keep=KEPT_RUNS)
+        except StoreError as error:
+            context.note = str(error)
+            return
+        for number in numbers:
+            shutil.rmtree(context.home.run(number, 1).parent, ignore_errors=True)
+        if numbers:
+            context.record(lambda connection: runs.forget(connection, numbers))
 
     def _back_up(self) -> None:
         try:

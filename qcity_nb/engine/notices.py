@@ -1,24 +1,28 @@
-"""The failsafe: when repair is exhausted the master is told once, a fallback starts; when it is well again, once more."""
+"""The failsafe: when repair is exhausted the master is told once, a fallback starts; when it is well again, once more. Schedules, too."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from sqlalchemy.engine import Connection
 
+from ..decide import runs as decide
 from ..decide import supervise
+from ..decide.wording import line
 from ..errors import NotFound
 from ..model.notice import Notice
+from ..model.schedule import RunState
 from ..model.service import Desired, Phase
 from ..ports import Messenger
 from ..store import commands, history, intents
+from ..store import runs as store
 from ..store import services as rows
 from ..store.history import Incident
 from .context import Context
 from .supervisor import Supervisor
 
-VERB = "notify"
+VERB, RUN = "notify", "run:"
 RECENT = timedelta(hours=12)
 """What is older was told, or is no news."""
 
@@ -55,6 +59,17 @@ class Notices:
                 self._tell(incident, row, known, well=False)
             if known.get(self._key(incident, well=False)) is not None and _is_well(incident, row):
                 self._tell(incident, row, known, well=True)
+        self._tell_of_runs(known)
+
+    def _tell_of_runs(self, known: dict[str, str | None]) -> None:
+        """Schedules that begin to fail, are well again, or late. A run of every place's is told by the place that had it."""
+        context = self._c
+        with context.store.read() as connection:
+            runs = store.recent_runs(connection, context.store.place, since=context.clock.wall() - RECENT)
+            told = [store.get_run(connection, context.store.place, number) for number in _bad(known)]
+        for one in decide.news(runs, [run for run in told if run is not None], now=context.clock.wall()):
+            if one.run.owner in ("", context.store.place):
+                self._send(_of_run(_key_of(context.store.place, one.run.id, one.tale), context.store.place, one), known)
 
     def test(self, number: int) -> None:
         """A person wants to see a message; the command is answered when it was sent."""
@@ -68,16 +83,18 @@ class Notices:
 
     def _tell(self, incident: Incident, row: rows.ServiceRow, known: dict[str, str | None], *, well: bool) -> None:
         """Intent first. One without an outcome was cut off and is sent again: rather twice than never."""
-        key = self._key(incident, well=well)
-        if key in self._sent or known.get(key) is not None:
+        self._send(_notice(self._key(incident, well=well), self._c.store.place, incident, row, well=well), known)
+
+    def _send(self, notice: Notice, known: dict[str, str | None]) -> None:
+        if notice.key in self._sent or known.get(notice.key) is not None:
             return
         context = self._c
         written = context.record(
-            lambda connection: intents.begin(connection, context.store.place, [key], generation=context.generation, at=context.clock.wall())
+            lambda connection: intents.begin(connection, context.store.place, [notice.key], generation=context.generation, at=context.clock.wall())
         )
         if written and self._messenger is not None:
-            self._sent.add(key)
-            self._messenger.send(_notice(key, context.store.place, incident, row, well=well))
+            self._sent.add(notice.key)
+            self._messenger.send(notice)
 
     def _note(self, connection: Connection, done: Sequence[tuple[str, str]]) -> None:
         for key, outcome in done:
@@ -86,6 +103,8 @@ class Notices:
                 commands.answer(connection, number, status="done", result={"outcome": outcome}, at=self._c.clock.wall())
                 continue
             intents.finish(connection, [key], outcome, at=self._c.clock.wall())
+            if key.split("/")[1].startswith(RUN):
+                continue
             number = int(key.split("/")[2])
             incident = history.get_incident(connection, self._c.store.place, number)
             if incident is not None:
@@ -114,6 +133,40 @@ def _needs_a_person(row: rows.ServiceRow) -> bool:
 
 def _is_well(incident: Incident, row: rows.ServiceRow) -> bool:
     return row.state.phase is Phase.RUNNING and row.state.incident in (None, incident.id) and not any(row.trouble.values())
+
+
+def _key_of(place: str, number: int, tale: decide.Tale) -> str:
+    return f"{place}/{RUN}{number}/{number}/{VERB}/{tale.value}"
+
+
+def _bad(known: Mapping[str, str | None]) -> list[int]:
+    """The runs that were told to be bad, and not yet that it is well again."""
+    keys = [key.split("/") for key in known if f"/{RUN}" in key]
+    well = {parts[2] for parts in keys if parts[4] == decide.Tale.WELL.value}
+    return [int(parts[2]) for parts in keys if parts[4] == decide.Tale.BAD.value and parts[2] not in well]
+
+
+def _of_run(key: str, place: str, news: decide.News) -> Notice:
+    run, name = news.run, line(news.run.schedule)
+    if news.tale is decide.Tale.WELL:
+        title = f"{name} is well again"
+        return Notice(key=key, place=place, service=name, title=title, since=run.finished or run.start, cause=run.reason, well=True)
+    if news.tale is decide.Tale.LATE:
+        cause = f"its run of {run.at:%H:%M:%S} UTC waits for its turn" + (f" ({run.reason})" if run.reason else "")
+        todo = f"qcity notebook show {run.id}, qcity engine status"
+        return Notice(key=key, place=place, service=name, title=f"{name} is late", since=run.start, cause=cause, todo=todo)
+    word = {RunState.LOST: "was lost", RunState.MISSED: "missed its time"}.get(run.state, "failed")
+    can = run.parked is not None and run.cell is not None
+    return Notice(
+        key=key,
+        place=place,
+        service=name,
+        title=f"{name} {word}",
+        since=run.started or run.at,
+        cause=run.reason,
+        tried=tuple(f"attempt {one.number}: {one.reason}" for one in run.attempts),
+        todo=f"qcity notebook show {run.id}" + (f"; qcity notebook resume {run.id} goes on from cell {run.cell}" if can else ""),
+    )
 
 
 def _notice(key: str, place: str, incident: Incident, row: rows.ServiceRow, *, well: bool) -> Notice:

@@ -125,7 +125,7 @@ class Runs:
         if run is None or run.state is not RunState.RUNNING:
             return
         if isinstance(fact, RunBegan):
-            store.save(connection, replace(run, started=fact.at), epoch=run.epoch)
+            store.save(connection, replace(run, started=fact.at, sandbox=fact.sandbox), epoch=run.epoch)
         elif isinstance(fact, RunMoved):
             store.save(connection, replace(run, live=fact.live), epoch=run.epoch)
         else:
@@ -133,6 +133,10 @@ class Runs:
             over = decide.ended(replace(run, **known), fact.state, fact.reason, now=fact.at, died=fact.died)
             self._save(connection, run, over)
             self._parked = max(filter(None, [self._parked, fact.parked]), default=None)
+            worker = self._c.services.get(name)
+            if worker is not None and fact.state in (RunState.DONE, RunState.FAILED):  # whatever the notebook did, its worker was well
+                state, wall = supervise.finished_a_job(worker.state), self._c.clock.wall()
+                self._c.services[name] = rows.save(connection, worker, state, at=wall, generation=self._c.generation)
 
     def heard(self, name: str, facts: Sequence[Fact]) -> None:
         """A run that ended makes room for another."""
@@ -231,12 +235,12 @@ class Runs:
         return RunNotebook(token=run.token, run=run.id, attempt=run.attempt, plan=run.plan, at=run.at, resumes=run.resumes, last=last)
 
     def _worker(self) -> rows.ServiceRow | None:
-        """The worker, started when it is not there; None while it cannot take anything."""
+        """The worker, started when it is not there; None while it cannot take anything. One in quarantine is tried again when its budget is whole."""
         context = self._c
         row = context.services.get(WORKER)
         if row is None:
             try:
-                checked = self._able()
+                checked = self._able(RunPlan(notebook=""))
             except QCityError as error:
                 context.note = str(error)
                 return None
@@ -247,16 +251,17 @@ class Runs:
             if not context.record(lambda connection: self._keep(rows.add(connection, context.store.place, spec, fresh, at=context.clock.wall()))):
                 return None
             row = context.services[WORKER]
-        if row.state.phase in (Phase.STOPPED, Phase.QUARANTINED):
+        rested = row.state.phase is Phase.QUARANTINED and context.clock.now() - row.state.since >= row.spec.policy.window
+        if row.state.phase is Phase.STOPPED or rested:
             self._supervisor.apply(WORKER, supervise.started(row.state, context.clock.now()))
             row = context.services[WORKER]
         return row if row.state.phase in ALIVE else None
 
-    def _able(self, plan: RunPlan | None = None) -> ServiceSpec:
-        """The worker's specification. Raises `MissingTool` where nothing can run notebooks, or this one; `BadInput` for an executor that is none."""
-        options: dict[str, object] = {}
-        if plan is not None and plan.executor:
-            options = {"executor": executors.check(plan).where.value}
+    def _able(self, plan: RunPlan) -> ServiceSpec:
+        """The worker's specification. Raises `QCityError` where nothing can run a notebook like that."""
+        options: dict[str, object] = {"sandbox": plan.sandbox.value}
+        if plan.executor:
+            options["executor"] = executors.check(plan).where.value
         return self._c.kinds(WORKER).check(ServiceSpec(name=WORKER, kind=WORKER, silent_after=timedelta(minutes=2), options=options))
 
     def _settle(self, known: Sequence[store.RunRow], wall: datetime) -> None:
@@ -334,8 +339,10 @@ class Runs:
             known = store.schedule_of(connection, context.store.place, schedule.name)
         if known is not None and args.get("fresh"):
             raise BadInput(f'there is a schedule "{schedule.name}" already', f"qcity schedule remove {schedule.name} first, or give another name")
-        upcoming = None if schedule.paused else times.upcoming(schedule, after=wall)
-        context.record(lambda connection: store.put_schedule(connection, context.store.place, schedule, dealt=wall, upcoming=upcoming, at=wall))
+        dealt, upcoming = wall, None if schedule.paused else times.upcoming(schedule, after=wall)
+        if known is not None and decide.same_moments(known.schedule, schedule):
+            dealt, upcoming = known.dealt, known.next  # what passed while no engine was there is still to be dealt with
+        context.record(lambda connection: store.put_schedule(connection, context.store.place, schedule, dealt=dealt, upcoming=upcoming, at=wall))
         self._changed = True
         return {"name": schedule.name, "next": upcoming}
 

@@ -190,5 +190,6 @@ class Run:
     parked: datetime | None = None  # until when its kernel is kept
     resumes: int | None = None  # the run whose kernel it goes on with
     output: str = ""  # the executed notebook, below the home
+    sandbox: str = ""  # the level of the one that its kernel is in
     changed: str = ""  # what differs from the run before, when that was asked for
     cancel: str = ""

@@ -253,10 +253,11 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True, tag="checked"):
 
 
 class RunBegan(msgspec.Struct, frozen=True, kw_only=True, tag="run_began"):
-    """An attempt at a run has begun."""
+    """An attempt at a run has begun, under this sandbox level."""
 
     token: str
     at: datetime
+    sandbox: str = "none"
 
 
 class RunMoved(msgspec.Struct, frozen=True, kw_only=True, tag="run_moved"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -147,6 +147,43 @@ def latest_runs(connection: Connection, place: str, *, schedule: str | None = No
         query = query.where(runs.c.schedule == schedule)
     rows = [_run(row) for row in connection.execute(query.order_by(runs.c.id.desc()).limit(limit)).mappings()][::-1]
     return [row for row in rows if notebook is None or row.plan.notebook == notebook]
+
+
+def recent_runs(connection: Connection, place: str, *, since: datetime, limit: int = 1000) -> list[RunRow]:
+    """The runs of schedules that are not over, or were over after a moment, in the order in which they were planned."""
+    lately = runs.c.state.in_(OPEN) | (runs.c.finished >= since)
+    query = sa.select(runs).where(_ours(runs, place), runs.c.schedule != "", lately)
+    return [_run(row) for row in connection.execute(query.order_by(runs.c.id.desc()).limit(limit)).mappings()][::-1]
+
+
+def old(connection: Connection, place: str, *, keep: int, limit: int = 50) -> list[int]:
+    """The numbers of runs of a place that are over and have more than `keep` newer ones of their schedule, or of those asked for by hand."""
+    rank = sa.func.row_number().over(partition_by=(runs.c.place, runs.c.schedule), order_by=runs.c.id.desc()).label("rank")
+    mine = (runs.c.place == place) | ((runs.c.place == "") & (runs.c.owner == place))
+    ranked = sa.select(runs.c.id, rank).where(mine, runs.c.state.not_in(OPEN)).subquery()
+    return list(connection.execute(sa.select(ranked.c.id).where(ranked.c.rank > keep).order_by(ranked.c.id).limit(limit)).scalars())
+
+
+def forget(connection: Connection, numbers: Sequence[int]) -> None:
+    """Take runs away."""
+    connection.execute(runs.delete().where(runs.c.id.in_(numbers), runs.c.state.not_in(OPEN)))
+
+
+def failing(connection: Connection, place: str) -> list[RunRow]:
+    """The last runs of those schedules whose last one that was not called off did not end well, by name."""
+    known = sa.select(schedules.c.name).where(_ours(schedules, place))
+    counts = runs.c.state.not_in([*OPEN, RunState.CANCELLED.value])
+    last = sa.select(sa.func.max(runs.c.id)).where(_ours(runs, place), counts, runs.c.schedule.in_(known)).group_by(runs.c.schedule)
+    query = sa.select(runs).where(runs.c.id.in_(last), runs.c.state != RunState.DONE.value).order_by(runs.c.schedule)
+    return [_run(row) for row in connection.execute(query).mappings()]
+
+
+def agenda(connection: Connection, place: str) -> tuple[int, str, datetime | None]:
+    """How many schedules there are, the name of the one that is next, and when."""
+    total = connection.execute(sa.select(sa.func.count()).select_from(schedules).where(_ours(schedules, place))).scalar_one()
+    query = sa.select(schedules.c.name, schedules.c.next).where(_ours(schedules, place), schedules.c.next.is_not(None))
+    soon = connection.execute(query.order_by(schedules.c.next, schedules.c.name).limit(1)).first()
+    return (int(total), soon.name, soon.next) if soon else (int(total), "", None)
 
 
 def _ours(table: sa.Table, place: str) -> sa.ColumnElement[bool]:

@@ -255,6 +255,7 @@ runs = Table(
     Column("parked", Moment),
     Column("resumes", Integer),
     Column("output", Text, nullable=False),
+    Column("sandbox", String(16), nullable=False),
     Column("changed", Text, nullable=False),
     Column("cancel", Text, nullable=False),
     UniqueConstraint("place", "key"),

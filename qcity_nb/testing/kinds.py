@@ -20,6 +20,7 @@ class FakeKind:
     beats: bool
     speaks: bool = True
     attended: bool = False
+    slots: int = 0
 
     def natural(self, how: Exit, words: Sequence[str]) -> str:
         """Nothing simulated ends by itself as it should."""
@@ -29,6 +30,8 @@ class FakeKind:
         """The specification, with a silence that ends it after a minute."""
         if "bad" in spec.options:
             raise BadInput(f"runner {spec.name} cannot work: its option bad says so", "leave it out")
+        if self.slots:
+            spec = replace(spec, options={**spec.options, "slots": self.slots})
         return replace(spec, silent_after=spec.silent_after or timedelta(minutes=1))
 
     def launch(self, spec: ServiceSpec, *, home: Home) -> Launch:
@@ -39,6 +42,7 @@ class FakeKind:
 KINDS: dict[str, RunnerKind] = {
     "local": FakeKind(takes_jobs=True, beats=True),
     "command": FakeKind(takes_jobs=False, beats=False, speaks=False),
+    "notebooks": FakeKind(takes_jobs=False, beats=True, slots=2),
 }
 """Under the names of the real ones, so that commands and rows look the same."""
 

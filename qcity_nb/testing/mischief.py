@@ -5,12 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+import msgspec
+
+from ..model.schedule import CatchUp, Retry, RunPlan, Schedule
 from ..model.work import Outcome
-from ..store import work
+from ..store import runs, work
+from .desk import NAME
 from .machine import Program
 from .world import World, stretch
 
 Act = Callable[[World], None]
+SCHEDULES = {
+    name: Schedule(name=name, plan=RunPlan(notebook=f"/{name}.ipynb", retry=Retry(times=1)), cron=cron, catch_up=catch_up, max_parallel=parallel)
+    for name, cron, catch_up, parallel in (
+        ("six-hourly", "0 */6 * * *", CatchUp.ALL, 2),
+        ("daily", "30 3 * * *", CatchUp.LATEST, 1),
+        ("weekly", "0 0 * * 1", CatchUp.NONE, 1),
+        ("busy", "*/20 * * * *", CatchUp.ALL, 3),
+    )
+}
+"""What people schedule. None of it is ever changed, so that each moment of it can be accounted for."""
 
 
 def kill_runner(world: World) -> None:
@@ -74,7 +88,8 @@ def kill_engine(world: World) -> None:
 def kill_engine_soon(world: World) -> None:
     """Kill the engine at one of the next points between two acts, together with something that makes it act."""
     world.machine.fuse.arm(world.random.randint(1, 30))
-    world.random.choice((kill_runner, push, restart, stop_runner, freeze_runner, change_program))(world)
+    of_notebooks = (schedule, run_notebook, cancel_run, kill_worker)
+    world.random.choice((kill_runner, push, restart, stop_runner, freeze_runner, change_program, *of_notebooks))(world)
 
 
 def two_engines(world: World) -> None:
@@ -157,6 +172,36 @@ def bad_request(world: World) -> None:
     world.ask(chance.choice(("runner.stop", "runner.remove", "job.rerun", "no.such.verb")), chance.choice(("nobody", "", "-1", "0", "x" * 190)))
 
 
+def schedule(world: World) -> None:
+    """A person schedules a notebook, or says once more what is scheduled already."""
+    name = world.random.choice(sorted(set(SCHEDULES) - ({"busy"} if world.seed % 2 else set())))  # not in a long life: that takes long
+    world.ask("schedule.put", name, {**msgspec.to_builtins(SCHEDULES[name]), "fresh": False})
+
+
+def run_notebook(world: World) -> None:
+    """A person runs a notebook; notebooks take longer from now on, or fail more often."""
+    desk, chance = world.wire.desk, world.random
+    desk.seconds, desk.fails = stretch(chance, shortest=0.5, longest=4000).total_seconds(), chance.choice((0.0, 0.0, 0.3, 1.0))
+    plan = RunPlan(notebook="/by-hand.ipynb", retry=Retry(times=chance.randint(0, 2)))
+    world.ask("notebook.run", "", {"plan": msgspec.to_builtins(plan), "key": chance.choice((None, "the same"))})
+
+
+def cancel_run(world: World) -> None:
+    """A person cancels a run, which may be over."""
+    with world.client.read() as connection:
+        known = runs.latest_runs(connection, world.client.place, limit=10)
+    if known:
+        world.ask("notebook.cancel", str(world.random.choice(known).id))
+
+
+def kill_worker(world: World) -> None:
+    """The worker that runs notebooks is killed, or freezes, at times with one under way."""
+    if world.random.random() < 0.5:
+        run_notebook(world)
+        world.live_until(world.clock.now() + timedelta(seconds=1))
+    world.random.choice((world.machine.kill, world.machine.kill, world.machine.freeze))(NAME)
+
+
 MISCHIEF: dict[Act, int] = {
     kill_runner: 12,
     kill_several: 2,
@@ -178,6 +223,10 @@ MISCHIEF: dict[Act, int] = {
     stop_runner: 6,
     meddle_with_job: 6,
     bad_request: 2,
+    schedule: 14,
+    run_notebook: 14,
+    cancel_run: 5,
+    kill_worker: 14,
 }
 """How often each one is drawn."""
 
@@ -194,10 +243,15 @@ def calm(world: World) -> None:
     world.machine.fuse.disarm()
     heal_programs(world)
     world.wire.lose_orders = world.wire.repeat_facts = False
+    world.wire.desk.seconds, world.wire.desk.fails = 3.0, 0.0
     for repository in world.wire.repositories.values():
         repository.seconds.clear()
     world.set_full(full=False)
     world.set_away(away=False)
+    with world.client.read() as connection:
+        names = [row.schedule.name for row in runs.schedules_of(connection, world.client.place)]
+    for name in names:
+        world.ask("schedule.pause", name)
     world.note("calm")
 
 

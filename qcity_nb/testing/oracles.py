@@ -6,20 +6,24 @@ They look at the machine and at what workers and people did, and hold the store 
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from ..decide import schedule as times
+from ..model.schedule import RunState
 from ..model.service import Desired, Phase, RestartPolicy
 from ..model.work import Outcome, Status
-from ..store import history, services, work
-from ..store.schema import builds, commands, jobs
+from ..store import history, runs, services, work
+from ..store.schema import builds, commands, flips, jobs
+from .desk import NAME, Execution
 from .world import World
 
 Complaints = Iterator[str]
 POLICY = RestartPolicy()
+OVER = [state.value for state in RunState if state.over]
 RESETS = ("runner.start", "clock set", "slept", "job finished")
 
 
@@ -49,7 +53,8 @@ def budget_kept(world: World) -> Complaints:
             events[attempt.service].append((attempt.over, "job finished"))
     for name, lines in events.items():
         births: list[datetime] = []
-        spare = 0  # births that are no restarts: a person's start, or one that an engine did not live to record
+        # Births that are no restarts: a person's start, one that an engine did not live to record, or because there is a notebook to run.
+        spare = 1 if name == NAME else 0
         for at, what in sorted(lines, key=lambda line: (line[0], line[1] == "born")):
             if what == "born":
                 births = [one for one in births if at - one < POLICY.window]
@@ -68,8 +73,8 @@ def one_run_at_a_time(world: World) -> Complaints:
     of_job: dict[int, list[tuple[datetime, datetime | None, Outcome | None, str]]] = defaultdict(list)
     for attempt in world.wire.attempts:
         of_job[attempt.job].append((attempt.began, attempt.over, attempt.outcome, attempt.token))
-    for job, runs in of_job.items():
-        for (_, over, outcome, token), (began, _, _, second) in itertools.pairwise(runs):
+    for job, tries in of_job.items():
+        for (_, over, outcome, token), (began, _, _, second) in itertools.pairwise(tries):
             if over is None or began < over:
                 yield f"job {job} was run as {second} while it ran as {token}"
             if outcome is not None:
@@ -99,7 +104,45 @@ def every_command_is_there(world: World) -> Complaints:
         yield f"commands were lost: {sorted(lost)}"
 
 
-SAFETY: tuple[Callable[[World], Complaints], ...] = (no_service_twice, budget_kept, one_run_at_a_time, one_outcome, every_command_is_there)
+def runs_end_once(world: World) -> Complaints:
+    """A run that is over stays as it is, is done only if its notebook was, and is not executed again after it was done."""
+    with world.client.read() as connection:
+        rows = runs.latest_runs(connection, world.client.place, limit=100_000)
+        ends = connection.execute(sa.select(flips.c.reason).where(flips.c.about == "run", flips.c.new.in_(OVER))).scalars().all()
+    for subject, count in Counter(reason.partition(":")[0] for reason in ends if reason.startswith("run ")).items():
+        if count > 1:
+            yield f"{subject} ended {count} times"
+    done = {one.run for one in world.wire.desk.executions if one.state is RunState.DONE}
+    for row in rows:
+        if row.state.over and world.ended.setdefault(row.id, row.state.value) != row.state.value:
+            yield f"run {row.id} was {world.ended[row.id]} and is {row.state.value} now"
+        if row.state is RunState.DONE and row.id not in done:
+            yield f"run {row.id} is done, and its notebook never was"
+
+
+def one_execution_at_a_time(world: World) -> Complaints:
+    """No notebook is executed twice at once for one run, or again after it was done; no more runs of a schedule at once than it may have."""
+    with world.client.read() as connection:
+        named = {row.id: row.schedule for row in runs.latest_runs(connection, world.client.place, limit=100_000)}
+        most = {row.schedule.name: row.schedule.max_parallel for row in runs.schedules_of(connection, world.client.place)}
+    spans: dict[str, list[Execution]] = defaultdict(list)
+    for one in world.wire.desk.executions:
+        spans[f"run {one.run}"].append(one)
+        spans[named.get(one.run, "")].append(one)
+    for subject, found in spans.items():
+        limit = 1 if subject.startswith("run ") else most.get(subject)
+        for number, one in enumerate(found):
+            before = found[:number]
+            if limit is not None and sum(other.over is None or other.over > one.began for other in before) >= limit:
+                yield f"{subject} was executed as {one.token} while there were {limit} executions"
+            if subject.startswith("run ") and any(other.state is RunState.DONE for other in before):
+                yield f"{subject} was executed again as {one.token} after it was done"
+
+
+SAFETY: tuple[Callable[[World], Complaints], ...] = (
+    *(no_service_twice, budget_kept, one_run_at_a_time, one_outcome, every_command_is_there),
+    *(runs_end_once, one_execution_at_a_time),
+)
 
 
 def every_command_is_answered(world: World) -> Complaints:
@@ -160,7 +203,30 @@ def all_work_is_done(world: World) -> Complaints:
         yield f"runs never ended: {[attempt.token for attempt in still]}"
 
 
-LIVENESS: tuple[Callable[[World], Complaints], ...] = (every_command_is_answered, no_service_lost, incidents_are_over, all_work_is_done)
+def every_moment_is_accounted_for(world: World) -> Complaints:
+    """From its first run to its last, a schedule has one run for each of its moments; every run is over."""
+    with world.client.read() as connection:
+        rows = runs.latest_runs(connection, world.client.place, limit=100_000)
+        known = runs.schedules_of(connection, world.client.place)
+    if stuck := [f"{row.id} {row.state.value}" for row in rows if not row.state.over]:
+        yield f"runs are stuck: {stuck}"
+    for schedule in known:
+        moments = sorted(row.at for row in rows if row.schedule == schedule.schedule.name)
+        if not moments:
+            continue
+        fires, missing = times.fires(schedule.schedule, after=moments[0] - timedelta(seconds=1)), []
+        while (at := next(fires)) <= moments[-1]:
+            missing += [] if at in moments else [at]
+        if missing:
+            yield f"moments of {schedule.schedule.name} vanished: {missing[:3]}"
+        if len(moments) != len(set(moments)):
+            yield f"a moment of {schedule.schedule.name} has two runs"
+
+
+LIVENESS: tuple[Callable[[World], Complaints], ...] = (
+    *(every_command_is_answered, no_service_lost, incidents_are_over, all_work_is_done),
+    every_moment_is_accounted_for,
+)
 
 
 class Broken(AssertionError):

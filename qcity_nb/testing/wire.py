@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from ..model.wire import BuildFound, CancelJob, Fact, Hello, JobBegan, JobEnded, JobMoved, Order, RunJob, Seen, Trouble
 from ..model.work import BuildPlan, Outcome, Step
+from .desk import NAME, Execution, FakeDesk
 from .machine import Machine, Tree
 
 BEAT = timedelta(seconds=5)
@@ -64,6 +65,7 @@ class FakeWire:
         self.repeat_facts = False  # say everything twice, as after a crash
         self.lose_orders = False  # a worker that never gets what it is told
         self.remembers = True  # a planted bug sets this to False: workers run what they have run already
+        self.desk = FakeDesk(machine, self._say)
         self._tokens: dict[tuple[str, int], set[str]] = defaultdict(set)
         self._running: dict[tuple[str, int], dict[str, Attempt]] = defaultdict(dict)
         self._found: dict[tuple[str, int], int] = {}
@@ -103,9 +105,12 @@ class FakeWire:
         self.machine.settle()
         now = self.machine.clock.now()
         for tree in self.machine.running():
-            if tree.service not in self.works or tree.frozen:
+            if not self._is_worker(tree) or tree.frozen:
                 continue
             self._read_orders((tree.service, tree.incarnation))
+            if tree.service == NAME:
+                self.desk.work((tree.service, tree.incarnation))
+                continue
             for attempt in list(self._running[tree.service, tree.incarnation].values()):
                 if attempt.due <= now:
                     self._finish(attempt, self.repositories[tree.service].outcomes.get(attempt.key, Outcome.SUCCESS))
@@ -114,22 +119,27 @@ class FakeWire:
     def next_event(self) -> datetime | None:
         """When a job will be done."""
         trees = [tree for tree in self.machine.running() if not tree.frozen]
-        return min((a.due for tree in trees for a in self._running[tree.service, tree.incarnation].values()), default=None)
+        jobs = [attempt.due for tree in trees for attempt in self._running[tree.service, tree.incarnation].values()]
+        return min([*jobs, *(due for tree in trees if tree.service == NAME for due in self.desk.due((NAME, tree.incarnation)))], default=None)
 
-    def running(self) -> list[Attempt]:
-        """The attempts that run now."""
-        return [attempt for attempt in self.attempts if attempt.over is None]
+    def running(self) -> list[Attempt | Execution]:
+        """The attempts and the notebooks that run now."""
+        return [*self.desk.running(), *(attempt for attempt in self.attempts if attempt.over is None)]
 
     def _say(self, key: tuple[str, int], fact: Fact) -> None:
         self.facts[key].extend([fact, fact] if self.repeat_facts else [fact])
 
     def _born(self, tree: Tree) -> None:
-        if tree.service in self.works:
+        if self._is_worker(tree):
             self._say((tree.service, tree.incarnation), Hello(sandbox="full"))
 
     def _dead(self, tree: Tree) -> None:
+        self.desk.die((tree.service, tree.incarnation))
         for attempt in self._running.pop((tree.service, tree.incarnation), {}).values():
             attempt.over = self.machine.clock.now()
+
+    def _is_worker(self, tree: Tree) -> bool:
+        return tree.service in self.works or tree.service == NAME
 
     def _read_orders(self, key: tuple[str, int]) -> None:
         """What the worker was told since it last looked, or before it was born; an order to a dead one lies in its file unread."""
@@ -149,6 +159,8 @@ class FakeWire:
             running = self._running[key].get(order.token)
             if running is not None:
                 self._finish(running, order.outcome)
+        else:
+            self.desk.obey(key, order)
 
     def _begin(self, key: tuple[str, int], order: RunJob) -> None:
         if self.remembers and order.token in self._tokens[key]:

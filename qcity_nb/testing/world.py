@@ -79,6 +79,7 @@ class World:
         self.acknowledged: list[int] = []
         self.history: list[Happened] = []
         self.outcomes: dict[int, str] = {}
+        self.ended: dict[int, str] = {}
         self.engines = 0
         self._lock: int | None = None
         self._lull, self._seen = 0, 0
@@ -200,7 +201,7 @@ class World:
             if self.quiet:
                 self.tick()
                 if self.quiet:
-                    self.clock.advance(left)
+                    self.clock.advance(min(left, self._to_the_next_moment()))
                     continue
             self.clock.advance(min(left, self._step()))
             if self.engine is None and self.random.random() < 0.3:
@@ -212,6 +213,12 @@ class World:
             if self.engine is not None:
                 self.bury("the world ends")
         self.client.close()
+
+    def _to_the_next_moment(self) -> float:
+        """Seconds until the engine wants to plan or begin a run."""
+        if self.engine is None or (moment := self.engine.moment) is None:
+            return float("inf")
+        return max((moment - self.engine.context.clock.now()).total_seconds(), 0.05)
 
     def _step(self) -> float:
         """To the next event, or some seconds; the longer nothing new has happened, the more."""

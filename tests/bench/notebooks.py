@@ -6,21 +6,36 @@ Each contestant runs in a process of its own. It prints a table with ratios from
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
+import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import psutil
+import sqlalchemy as sa
 from nbformat import v4
+
+import qcity_nb
+from qcity_nb.client.city import QCity
+from qcity_nb.decide import runs as decide
+from qcity_nb.decide import schedule as times
+from qcity_nb.model.schedule import RunPlan, RunState, Schedule
+from qcity_nb.store import runs, services
+from qcity_nb.store.database import prepare, prepare_home
+from qcity_nb.store.schema import flips
 
 TINY = ("a = 1", "print('a is', a)", "a + 1")
 HEAVY = ("a = 1", "import pandas as pd, plotly.graph_objects as go", "go.Figure(go.Bar(y=pd.Series(range(a + 3)).tolist())).to_json()[:20]")
@@ -163,6 +178,121 @@ def first_cell(folder: Path, rounds: int) -> None:
     shown("from being asked to the first cell", found["qcity"], {"papermill warm": found["papermill"]}, "ms")
 
 
+def by_the_worker(folder: Path, rounds: int) -> None:
+    """From `city.notebooks.run` to the first line of the first cell: client, store, engine, worker, kernel."""
+    began = folder / "began"
+    room = Room(folder, f"import time; open({str(began)!r}, 'a').write(f'{{time.time()}}\\n')")
+    waits = []
+    with qcity_nb.open(folder / "home", say=lambda _: None) as city:
+        city.notebooks.run(room.source).wait(60)
+        for number in range(rounds):
+            asked = time.time()
+            city.notebooks.run(room.source).wait(60)
+            waits.append(float(began.read_text().splitlines()[number + 1]) - asked)
+        city.stop()
+    waits.sort()
+    middle, late = waits[rounds // 2] * 1000, waits[int(rounds * 0.95)] * 1000
+    print(f"{'from a run being asked for to its first cell':44} p50 {middle:.0f} ms  p95 {late:.0f} ms")
+
+
+def ten_thousand(folder: Path, number: int) -> None:
+    """What deciding costs that has so many schedules: the next moment of all, and planning those of one minute."""
+    store, _ = prepare(prepare_home(folder / "home"))
+    now, plan = datetime.now(timezone.utc), RunPlan(notebook=str(folder / "in.ipynb"))
+    with store.write() as connection:
+        for one in range(number):
+            schedule = Schedule(name=f"s{one}", plan=plan, cron=f"{one % 60} {one % 24} * * *")
+            runs.put_schedule(connection, store.place, schedule, dealt=now, upcoming=times.upcoming(schedule, after=now), at=now)
+    with store.read() as connection:
+        soon = runs.next_moment(connection, store.place)
+    assert soon is not None
+    for title, at in (("what is next, none due", now), ("planning those of the next moment", soon)):
+        spent = []
+        for _ in range(50):
+            begin = time.perf_counter()
+            with store.read() as connection:
+                runs.next_moment(connection, store.place)
+                rows = runs.due(connection, store.place, now=at)
+            for row in rows:
+                decide.plan(row.schedule, dealt=row.dealt, now=at)
+            spent.append((time.perf_counter() - begin) * 1000)
+        spent.sort()
+        print(f"{f'{number} schedules: {title}':60} p50 {spent[25]:.2f} ms  p95 {spent[47]:.2f} ms  ({len(rows)} due)")
+
+
+LIVELY = """
+import os, time
+open(os.path.join(folder, "began"), "a").write(f"{run_id}\\n")
+"""
+WORKS = "time.sleep(0.2)"
+ENDS = "open(os.path.join(folder, 'ended'), 'a').write(f'{run_id}\\n')"
+
+
+def killed(folder: Path, kills: int, wanted: int) -> None:
+    """Schedules of every second while the engine, the worker and kernels are killed: what became of each run."""
+    room = Room(folder, f"folder = {str(folder)!r}\nrun_id = 0", LIVELY, WORKS, ENDS)
+    dice, done = random.Random(1), {"engine": 0, "worker": 0, "kernel": 0}
+    with qcity_nb.open(folder / "home", say=lambda _: None) as city:
+        for number in range(4):
+            city.notebooks.schedule(room.source, "* * * * * *", name=f"s{number}", catch_up="all", max_parallel=2, retries=2, backoff=0.1)
+        while sum(done.values()) < kills or _planned(city) < wanted:
+            time.sleep(dice.uniform(0.2, 1.0))
+            city.link.ensure()
+            victim = dice.choice(list(done)) if sum(done.values()) < kills else ""
+            pid = {"engine": _engine, "worker": _worker, "kernel": _a_kernel}[victim](city) if victim else None
+            if pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    done[victim] += 1
+        for number in range(4):
+            city.notebooks.schedules.pause(f"s{number}")
+        city.notebooks.wait(600)
+        rows = city.notebooks.rows(limit=10 * wanted)
+        ends = _ends(city)
+        city.stop()
+    states = Counter(row.state.value for row in rows)
+    moments = {name: sorted(row.at for row in rows if row.schedule == name) for name in sorted({row.schedule for row in rows})}
+    gaps = sum((last - first).total_seconds() + 1 - len(set(found)) for found in moments.values() for first, last in [(found[0], found[-1])])
+    executed = Counter((folder / "ended").read_text().split())
+    print(f"{len(rows)} runs of 4 schedules, killed: {done}")
+    print(f"  ended: {dict(states)}; moments that vanished: {gaps:.0f}; runs that are not over: {sum(not row.state.over for row in rows)}")
+    twice, again = (sum(count > 1 for count in counts.values()) for counts in (ends, executed))
+    print(f"  finished twice: {twice}; their last cell ran again: {again}")
+    lasts = [row for row in rows if row.state.value == "lost"]
+    print(f"  lost, each with its reason: {sorted({row.reason for row in lasts})}")
+
+
+def _planned(city: QCity) -> int:
+    return len(city.notebooks.rows(limit=100_000))
+
+
+def _engine(city: QCity) -> int | None:
+    return city.status().engine.pid
+
+
+def _worker(city: QCity) -> int | None:
+    with city.link.read() as connection:
+        return next((row.pid for row in services.all_of(connection, city.link.place) if row.name == "notebooks"), None)
+
+
+def _a_kernel(city: QCity) -> int | None:
+    worker = _worker(city)
+    try:
+        below = psutil.Process(worker).children(recursive=True) if worker else []
+        kernels = [one.pid for one in below if one.ppid() != worker]  # children of the zygote
+    except psutil.NoSuchProcess:
+        return None
+    return random.choice(kernels) if kernels else None
+
+
+def _ends(city: QCity) -> Counter[str]:
+    """How often the audit saw each run come to an end."""
+    over = {state.value for state in RunState if state.over}
+    with city.link.read() as connection:
+        query = sa.select(flips.c.reason).where(flips.c.about == "run", flips.c.new.in_(over))
+        return Counter(reason.partition(":")[0] for reason in connection.execute(query).scalars() if reason.startswith("run "))
+
+
 def main() -> int:
     """Print each line as it comes."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -177,6 +307,9 @@ def main() -> int:
         "output": lambda folder: much_output(folder, 5_000_000 if small else 50_000_000),
         "memory": lambda folder: memory(folder, 3 if small else 8),
         "first": lambda folder: first_cell(folder, 5 if small else 20),
+        "worker": lambda folder: by_the_worker(folder, 5 if small else 40),
+        "schedules": lambda folder: ten_thousand(folder, 1000 if small else 10_000),
+        "killed": lambda folder: killed(folder, 10 if small else 100, 40 if small else 400),
     }
     os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)

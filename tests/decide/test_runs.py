@@ -122,3 +122,37 @@ def test_what_died_elsewhere_is_held_against_a_run_and_what_was_stopped_is_not()
     over = runs.ended(one, RunState.LOST, "the Dask worker that ran it died", now=NOW, died=True)
     assert (over.state, over.reason) == (RunState.LOST, "the Dask worker that ran it died; that was the third time")
     assert runs.ended(taken(run(cancel="enough")), RunState.LOST, "it died", now=NOW, died=True).state is RunState.CANCELLED
+
+
+def told(*known: Run, before: tuple[Run, ...] = ()) -> list[tuple[str, int]]:
+    return [(one.tale.value, one.run.id) for one in runs.news(known, before, now=NOW)]
+
+
+def over(number: int, state: str, **more: object) -> Run:
+    return run(number, state=RunState(state), finished=NOW, **more)
+
+
+def test_a_schedule_that_fails_is_told_once_and_once_that_it_is_well():
+    assert told(over(1, "done"), over(2, "failed"), over(3, "lost"), over(4, "done"), over(5, "done")) == [("bad", 2), ("well", 2)]
+    assert told(over(1, "failed"), over(2, "done"), over(3, "failed")) == [("bad", 1), ("well", 1), ("bad", 3)]
+    assert told(over(1, "failed"), over(2, "cancelled"), over(3, "failed"), over(4, "failed", schedule="t")) == [("bad", 1), ("bad", 4)]
+
+
+def test_what_was_told_is_not_told_again_when_it_is_long_ago():
+    first = over(1, "failed")
+    assert told(over(8, "failed"), over(9, "failed"), before=(first,)) == []
+    assert told(over(9, "done"), before=(first,)) == [("well", 1)]
+    assert told(first, over(2, "failed"), before=(first,)) == []
+
+
+def test_who_asked_for_a_run_is_told_nothing():
+    assert told(over(1, "failed", schedule="")) == []
+
+
+def test_a_moment_that_was_missed_is_told_unless_a_later_one_caught_up():
+    assert told(over(1, "done"), over(2, "missed")) == [("bad", 2)]
+    assert told(over(1, "done"), over(2, "missed"), run(3)) == []
+
+
+def test_a_run_that_waits_for_long_is_late():
+    assert told(run(1, start=NOW - timedelta(minutes=6)), run(2, start=NOW - timedelta(minutes=4)), run(3, start=NOW + SECOND)) == [("late", 1)]

@@ -19,10 +19,13 @@ import psutil
 import pytest
 from nbformat import v4
 from papermill.exceptions import PapermillExecutionError
+from papermill.execute import prepare_notebook_metadata
+from papermill.iorw import load_notebook_node
 
 from qcity_nb.errors import BadInput, NotFound
 from qcity_nb.kinds.notebooks import outputs, record
-from qcity_nb.kinds.notebooks.execution import RunEnded
+from qcity_nb.kinds.notebooks.control import Control
+from qcity_nb.kinds.notebooks.execution import RunEnded, execute
 from qcity_nb.testing.real_engine import until
 
 pytestmark = [pytest.mark.real]
@@ -181,6 +184,20 @@ def test_no_line_of_many_is_lost_and_they_are_one_output(desk):
     desk.run("n = 1", "for i in range(n):\n    print(i, flush=i % 7 == 0)", parameters={"n": 100_000})
     assert desk.text(2) == "".join(f"{i}\n" for i in range(100_000))
     assert len(desk.saved.cells[2].outputs) == 1
+
+
+def test_output_that_is_read_long_after_its_cell_ended_is_kept(desk):
+    """The stock client gives up four seconds after the cell: a busy machine, or a lot to read, and the run would have failed."""
+
+    class Slow(Control):
+        def said(self, text: str) -> None:
+            time.sleep(0.5)
+
+    desk.write("import time\nfor i in range(12):\n    print(i, flush=True)\n    time.sleep(0.01)")
+    source = prepare_notebook_metadata(load_notebook_node(str(desk.source)), str(desk.source), str(desk.target))
+    nb = execute(source, "python3", str(desk.target), progress_bar=False, control=Slow())
+    assert nb.metadata.qcity["status"] == "done"
+    assert "".join(out.text for out in nb.cells[0].outputs) == "".join(f"{i}\n" for i in range(12))
 
 
 def test_fifty_megabytes_are_kept_and_what_is_more_than_the_limit_is_said(desk):

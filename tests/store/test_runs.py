@@ -104,3 +104,32 @@ def test_a_schedule_of_every_place_is_one_whoever_changes_it(store):
         runs.put_schedule(connection, "two", replace(asked, max_parallel=5), dealt=NOW, upcoming=NOW, at=NOW)
         assert [row.schedule.max_parallel for row in runs.schedules_of(connection, "one")] == [5]
         assert runs.limits(connection, "one", {"s", "none"}) == {"s": 5}
+
+
+def test_the_schedules_that_fail_are_those_whose_last_run_did(store):
+    def over(schedule: str, number: int, state: RunState) -> None:
+        row = put(store, replace(planned(f"{schedule}{number}"), schedule=schedule), store.place)
+        with store.write() as connection:
+            assert runs.save(connection, replace(row, state=state, finished=NOW), epoch=row.epoch)
+
+    with store.write() as connection:
+        for name in ("a", "b", "c"):
+            asked = Schedule(name=name, plan=PLAN, cron="0 * * * *")
+            runs.put_schedule(connection, store.place, asked, dealt=NOW, upcoming=None if name == "b" else NOW, at=NOW)
+    for schedule, states in {"a": "failed done", "b": "done failed cancelled", "c": "failed lost planned", "gone": "failed"}.items():
+        for number, state in enumerate(states.split()):
+            over(schedule, number, RunState(state))
+    with store.read() as connection:
+        assert [(row.schedule, row.state) for row in runs.failing(connection, store.place)] == [("b", RunState.FAILED), ("c", RunState.LOST)]
+        assert runs.agenda(connection, store.place) == (3, "a", NOW)
+
+
+def test_old_runs_are_forgotten_schedule_by_schedule_and_open_ones_never(store):
+    rows = [put(store, replace(planned(f"k{number}"), schedule="ab"[number % 2]), store.place) for number in range(8)]
+    with store.write() as connection:
+        for row in rows[1:]:
+            runs.save(connection, replace(row, state=RunState.DONE, finished=NOW), epoch=row.epoch)
+        found = runs.old(connection, store.place, keep=2)
+        assert found == [rows[number].id for number in (1, 2, 3)]
+        runs.forget(connection, [*found, rows[0].id])
+        assert [row.id for row in runs.latest_runs(connection, store.place)] == [row.id for row in (rows[0], *rows[4:])]

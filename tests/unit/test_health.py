@@ -6,6 +6,7 @@ import pytest
 
 from qcity_nb.decide import health
 from qcity_nb.decide.health import Condition, EngineFacts, EngineState, Level, RunnerFacts, Work
+from qcity_nb.model.schedule import Run, RunPlan, RunState
 from qcity_nb.model.service import Desired, Phase, ServiceState
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
@@ -109,3 +110,30 @@ def test_a_runner_that_stands_by_is_said_to_and_is_no_failure():
     assert said([waits]).text == "web stands by: web is held by lab (epoch 2)."
     assert said([waits]).todo == "qcity fleet status says more."
     assert said([waits, state("a")]).level is Level.WELL
+
+
+def of_schedule(state: str, reason: str = "") -> Run:
+    plan, at = RunPlan(notebook="/n.ipynb"), NOW - timedelta(hours=1)
+    return Run(id=12, schedule="nightly", key="k", plan=plan, at=at, start=at, planned=at, state=RunState(state), reason=reason)
+
+
+def test_notebooks_are_heard_of_when_nothing_is_worse():
+    failing = health.Notebooks(schedules=3, failing=(of_schedule("failed", "cell 3: KeyError: 'a'"),))
+    about = health.notebooks(failing, NOW)
+    assert about.text == "1 of 3 schedules failed at the last run: nightly, cell 3: KeyError: 'a'."
+    assert about.todo == "qcity notebook show 12 says more."
+    well = health.headline(UP, {"a": health.Condition(level=Level.WELL, text="is up")}, Work(), NOW, about=about)
+    assert well == about
+    bad = health.headline(UP, {"a": health.Condition(level=Level.BAD, text="is offline")}, Work(), NOW, about=about)
+    assert bad.text == "1 of 1 needs you: a is offline."
+    assert health.headline(UP, {}, Work(), NOW, about=about) == about
+
+
+def test_notebooks_that_are_well_say_what_is_next():
+    soon = health.notebooks(health.Notebooks(schedules=1, upcoming="nightly", at=NOW + timedelta(hours=4)), NOW)
+    assert soon.text == "No notebook is running. Next: nightly in 4 h."
+    busy = health.notebooks(health.Notebooks(running=2, waiting=1), NOW)
+    assert busy.text == "2 notebooks running, 1 waits."
+    assert health.notebooks(health.Notebooks(), NOW) is None
+    missed = health.notebooks(health.Notebooks(schedules=1, failing=(of_schedule("missed", "no engine was there"),)), NOW)
+    assert missed.text == "The schedule was missed at the last run: nightly, no engine was there."

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
+from qcity_nb.engine.runs import Runs
+from qcity_nb.model.schedule import RunPlan, Schedule
 from qcity_nb.model.service import RestartPolicy
-from qcity_nb.store.schema import commands, incidents, jobs
+from qcity_nb.store.schema import commands, incidents, jobs, runs
 from qcity_nb.testing import oracles
 from qcity_nb.testing.machine import Program
 from qcity_nb.testing.oracles import Broken, hold, settle
 from qcity_nb.testing.processes import FakeProcesses
 
 HOUR = timedelta(hours=1)
+PLAN = RunPlan(notebook="/n.ipynb")
 
 
 def pass_time(world, span=HOUR):
@@ -115,6 +119,55 @@ def test_an_outcome_that_no_worker_reported_is_seen(world):
     world.outcomes.clear()
     change(world, jobs.update().values(outcome="lost"))
     red(world, oracles.one_outcome)
+
+
+@pytest.fixture
+def scheduled(world):
+    """Three hours of a schedule of every hour, and a run that is under way."""
+    hourly = Schedule(name="hourly", plan=PLAN, cron="0 * * * *")
+    world.ask("schedule.put", "hourly", msgspec.to_builtins(hourly))
+    pass_time(world, 3.5 * HOUR)
+    world.wire.desk.seconds = 500
+    world.ask("notebook.run", "", {"plan": msgspec.to_builtins(PLAN)})
+    pass_time(world, timedelta(seconds=20))
+    for oracle in oracles.SAFETY:
+        hold(world, (oracle,))
+    return world
+
+
+def test_a_worker_that_forgets_its_token_executes_a_run_twice(scheduled):
+    desk = scheduled.wire.desk
+    (one,) = desk.running()
+    desk._known.clear()
+    key = ("notebooks", scheduled.machine.last("notebooks").incarnation)
+    scheduled.wire.send(*key, next(order for order in scheduled.wire.orders[key] if order.token == one.token))
+    red(scheduled, oracles.one_execution_at_a_time)
+
+
+def test_an_engine_that_gives_a_living_run_away_is_seen(scheduled, monkeypatch):
+    monkeypatch.setattr(Runs, "_is_lost", lambda *_args, **_more: True)  # patched: this is the bug
+    pass_time(scheduled, timedelta(minutes=2))
+    red(scheduled, oracles.one_execution_at_a_time)
+
+
+def test_a_run_that_ends_twice_or_changes_is_seen(scheduled):
+    change(scheduled, runs.update().where(runs.c.id == 1).values(state="failed"))
+    red(scheduled, oracles.runs_end_once)
+
+
+def test_a_run_that_is_said_to_be_done_and_never_was_is_seen(scheduled):
+    change(scheduled, runs.update().where(runs.c.id == 4).values(state="done"))
+    red(scheduled, oracles.runs_end_once)
+
+
+def test_a_moment_that_vanished_and_a_run_that_is_stuck_are_seen(scheduled):
+    red(scheduled, oracles.every_moment_is_accounted_for)  # one is under way
+    pass_time(scheduled)
+    scheduled.ask("schedule.pause", "hourly")
+    pass_time(scheduled)
+    hold(scheduled, (oracles.every_moment_is_accounted_for,))
+    change(scheduled, runs.delete().where(runs.c.id == 2))
+    red(scheduled, oracles.every_moment_is_accounted_for)
 
 
 def test_a_command_that_is_gone_is_missed(world):

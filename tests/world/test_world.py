@@ -8,9 +8,12 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 
+import msgspec
 import pytest
 
-from qcity_nb.testing.oracles import SAFETY, hold
+from qcity_nb.model.schedule import CatchUp, Retry, RunPlan, RunState, Schedule
+from qcity_nb.testing.machine import Program
+from qcity_nb.testing.oracles import LIVENESS, SAFETY, hold
 
 BUDGET_SECONDS = 12.0
 LEAST_LIVES = 2  # a crowded one and a long one, however slow the machine is
@@ -65,6 +68,41 @@ def test_the_engine_is_killed_at_every_point_of_a_busy_minute(make, begin, finis
     assert {"before a write", "before a commit", "after a commit", "before start", "after start"} <= kinds
 
 
+def a_minute_of_notebooks(world) -> None:
+    """A schedule, a run by hand, both under way when the worker dies; then one is cancelled."""
+    world.wire.desk.seconds = 12.0
+    plan = RunPlan(notebook="/n.ipynb", retry=Retry(times=1))
+    often = Schedule(name="often", plan=plan, cron="*/15 * * * * *", catch_up=CatchUp.ALL, max_parallel=2)
+    world.ask("schedule.put", "often", {**msgspec.to_builtins(often), "fresh": False})
+    world.ask("notebook.run", "", {"plan": msgspec.to_builtins(RunPlan(notebook="/by-hand.ipynb")), "key": "k"})
+    world.live_until(world.clock.now() + timedelta(seconds=20))
+    world.machine.kill("notebooks")
+    world.live_until(world.clock.now() + timedelta(seconds=15))
+    world.ask("notebook.cancel", "2")
+    world.live_until(world.clock.now() + timedelta(seconds=25))
+
+
+@pytest.mark.slow
+def test_the_engine_is_killed_at_every_point_of_a_minute_of_notebooks(make, begin, finish):
+    points, states = [], set()
+    for point in range(1, POINTS_CAP, 2):
+        with make(11, runners={"agent": "command"}) as world:
+            begin(world)
+            world.machine.fuse.arm(point)
+            a_minute_of_notebooks(world)
+            hold(world, SAFETY)
+            if not world.machine.fuse.struck:
+                break
+            points += world.machine.fuse.struck
+            finish(world)
+            assert world.ended
+            states |= set(world.ended.values())
+    else:
+        pytest.fail("the fuse struck for ever")
+    assert {"before order to notebooks", "after order to notebooks", "before a commit", "after a commit"} <= set(points)
+    assert {"done", "cancelled"} <= states
+
+
 @pytest.mark.slow
 def test_the_disk_is_full_at_every_write_of_a_busy_minute(make, begin, finish):
     """One write fails, or ten in a row; what was decided meanwhile is done, and recorded when there is room."""
@@ -103,3 +141,40 @@ def test_an_engine_that_starts_on_a_full_disk_or_without_its_store_does_not_stay
 def test_a_life_on_postgresql(make, live, postgres_database):
     with make(3, url=postgres_database, template=None) as world:
         live(world, events=25)
+
+
+def test_the_worker_of_notebooks_leaves_when_there_is_nothing_to_run_and_comes_back(make, begin):
+    with make(5, runners={"agent": "command"}) as world:
+        begin(world)
+
+        def run() -> None:
+            world.ask("notebook.run", "", {"plan": msgspec.to_builtins(RunPlan(notebook="/n.ipynb"))})
+            world.live_until(world.clock.now() + timedelta(minutes=1))
+
+        run()
+        assert world.machine.last("notebooks").alive
+        world.live_until(world.clock.now() + timedelta(minutes=5))
+        assert world.machine.last("notebooks").alive
+        world.live_until(world.clock.now() + timedelta(minutes=10))
+        assert not world.machine.last("notebooks").alive
+        run()
+        assert [one.state for one in world.wire.desk.executions] == [RunState.DONE] * 2
+        hold(world, SAFETY)
+
+
+def test_a_worker_that_dies_at_once_spends_its_budget_rests_and_is_tried_again(make, begin):
+    """The run that was under way three times is lost and says so; nobody has to come for the next one to be had; the restart budget holds."""
+    with make(5, runners={"agent": "command"}) as world:
+        begin(world)
+        world.machine.programs["notebooks"] = Program(lives=timedelta(seconds=0.2), code=1, says="Error: it crashed")
+        world.ask("notebook.run", "", {"plan": msgspec.to_builtins(RunPlan(notebook="/n.ipynb"))})
+        world.live_until(world.clock.now() + timedelta(minutes=45))
+        hold(world, SAFETY)
+        births = sum(line.what == "born" and line.subject.startswith("notebooks/") for line in world.history)
+        assert 6 <= births <= 40
+        assert world.ended == {1: "lost"}
+        world.machine.programs["notebooks"] = Program()
+        world.ask("notebook.run", "", {"plan": msgspec.to_builtins(RunPlan(notebook="/n.ipynb"))})
+        world.live_until(world.clock.now() + timedelta(minutes=5))
+        hold(world, (*SAFETY, *LIVENESS))
+        assert world.ended == {1: "lost", 2: "done"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import nbformat
 from nbformat import NotebookNode
 from papermill.execute import prepare_notebook_metadata, remove_error_markers
@@ -18,26 +18,29 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from ...decide import notebook as known
+from ...decide.executors import check
 from ...decide.redact import redact
 from ...errors import EngineError, QCityError
 from ...io import secrets
 from ...model.home import Home
 from ...model.schedule import Cell, CellState, Live, RunState
+from ...model.service import Sandbox
 from ...model.wire import Fact, RunBegan, RunEnded, RunMoved, RunNotebook
-from .control import Control, Kept
+from .. import sandboxes
+from .control import RENDERER, RENDERS, Control, Kept, inherited
 from .execution import RunEnded as Stopped
 from .execution import execute
 from .executors import Executors, Lost
 from .far import Bundle, pass_on
 from .record import CANCELLED, DONE, write_whole
+from .shut import ARTIFACTS, Shut
 
 TOLD_EVERY = 0.25
 """Seconds between two words about where it is."""
 TAIL = 400
 STOPPED = "its worker was stopped"
 KERNEL_NAME = "python3"
-RENDERER = "PLOTLY_RENDERER"
-"""Older releases of plotly put megabytes of script into a notebook unless this says otherwise; a page of a run brings its own."""
+HOME = "QCITY_HOME"
 OFFERED = {"run_id", "attempt", "fire_time"}
 """Parameters that a notebook gets from us if it has them."""
 
@@ -76,7 +79,8 @@ class Attempt(Control):
     ) -> None:
         self._executors = executors
         self.order, self._home, self._parked, self._report, self._done = order, home, parked, report, done
-        self.keeps = order.plan.park.total_seconds() > 0
+        self._shuts = order.plan.sandbox is not Sandbox.NONE
+        self.keeps = order.plan.park.total_seconds() > 0 and not self._shuts  # a sandbox ends with the thread that made it
         self.parks: Parked | None = None
         self.why = ""
         self.finished = False
@@ -84,7 +88,8 @@ class Attempt(Control):
         self._lock = threading.Lock()
         self._cells: dict[int, Cell] = {}
         self._live: Live | None = None
-        self._tail, self._told, self._number, self._untold = "", 0.0, 0, False
+        self._tail, self._told, self._number = "", 0.0, 0
+        self._untold = False
         self.thread = threading.Thread(target=self._run, name=f"run-{order.token}", daemon=True)
 
     def end(self, why: str) -> None:
@@ -134,24 +139,26 @@ class Attempt(Control):
         """The kernel of a cell that failed."""
         self.parks = Parked(kernel, self._nb, self._number, time.monotonic() + self.order.plan.park.total_seconds())
 
-    def _tell(self) -> None:
-        self._untold = True
-        self.remind()
+    def catch_up(self) -> None:
+        """Tell what came too soon after something else; called by the worker now and then."""
+        if self._untold:
+            self._tell()
 
-    def remind(self) -> None:
-        """Tell what has not been told yet, unless something was told just now: a cell that falls silent has its last words heard too."""
-        if not self._untold or self._live is None or time.monotonic() - self._told < TOLD_EVERY:
+    def _tell(self) -> None:
+        self._untold = self._live is not None and time.monotonic() - self._told < TOLD_EVERY
+        if self._live is None or self._untold:
             return
-        self._told, self._untold = time.monotonic(), False
+        self._told = time.monotonic()
         tail = redact(self._tail, self.secrets)[-TAIL:]
         self._report(RunMoved(token=self.order.token, live=replace(self._live, tail=tail, share=known.share(tail))))
 
     # from the order to the report
 
     def _run(self) -> None:
-        self._report(RunBegan(token=self.order.token, at=now()))
         fact = self._fact(RunState.FAILED, "it ended without a word")
         try:
+            level = sandboxes.best(self.order.plan.sandbox)[1] if self._shuts else Sandbox.NONE
+            self._report(RunBegan(token=self.order.token, at=now(), sandbox=level.value))
             fact = self._before() or self._execute()
         except Lost as error:
             fact = self._fact(RunState.LOST, self.why or error.what, died=self.why != STOPPED)
@@ -162,6 +169,8 @@ class Attempt(Control):
         except Exception as error:  # noqa: BLE001 - whatever papermill or nbformat meets in somebody's notebook, the run says it
             fact = self._fact(RunState.FAILED, f"{type(error).__name__}: {error}")
         finally:
+            if self.shut is not None and self.shut.close() and fact.state is RunState.FAILED:
+                fact = msgspec.structs.replace(fact, reason=f"{fact.reason}; {self.shut.short}")
             self._report(fact)
             self.finished = True
             self._done()
@@ -183,7 +192,16 @@ class Attempt(Control):
         path, plan = self._path(self.order.attempt), self.order.plan
         path.parent.mkdir(parents=True, exist_ok=True)
         values = {name.upper(): secrets.load(self._home, name) for name in plan.secrets}
-        self.env = {**({} if RENDERER in os.environ else {RENDERER: "plotly_mimetype"}), **values}
+        kept = path.parent / "artifacts"
+        if plan.executor:
+            check(plan)  # the worker may ask for a sandbox that the plan does not
+            self.env = values
+        elif self._shuts:
+            self.shut = Shut(plan, self._home, kept)
+            self.env = self.shut.environment({RENDERER: RENDERS, **values})
+        else:
+            kept.mkdir(exist_ok=True)
+            self.env = {**inherited(), HOME: str(self._home.root), ARTIFACTS: str(kept), **values}
         self.secrets = sorted((value for value in values.values() if len(value) >= 4), key=len, reverse=True)
         nb = self._prepare(path)
         self._go_on(nb)
@@ -223,7 +241,7 @@ class Attempt(Control):
             notebook=nbformat.v4.writes(nb, indent=None),
             kernel=self._kernel(nb),
             folder=str(Path(plan.notebook).parent),
-            env=self.env,
+            env=self.env or {},
             secrets=tuple(self.secrets),
             timeout=_seconds(plan.timeout),
             cell_timeout=_seconds(plan.cell_timeout),

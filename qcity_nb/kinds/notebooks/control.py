@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from jupyter_client.manager import AsyncKernelManager
 
+from ...decide.notebook import is_secret
+from .shut import Shut
+
 MASK = "***"
+RENDERER, RENDERS = "PLOTLY_RENDERER", "plotly_mimetype"
+"""Older releases of plotly put megabytes of script into a notebook unless this says otherwise; a page of a run brings its own."""
+SERVICE = ("QCITY_SERVICE", "QCITY_INCARNATION")
 
 
 @dataclass
@@ -24,14 +31,16 @@ class Control:
     """Wants nothing.
 
     Attributes:
-        env: what the kernel finds in its environment beside ours.
+        env: what the kernel finds in its environment; None means what is in ours.
+        shut: what it is shut into.
         secrets: texts that must be in no output.
         first: the number of the cell to begin with, from 0; the ones before it are `earlier`, as they were executed.
         kernel: the one to go on with; a new one if None.
         keeps: whether the kernel of a run that failed in a cell is to be kept.
     """
 
-    env: Mapping[str, str] = {}
+    env: Mapping[str, str] | None = None
+    shut: Shut | None = None
     secrets: Sequence[str] = ()
     first: int = 0
     earlier: Sequence[Any] = ()
@@ -58,6 +67,12 @@ class Control:
 
     def kept(self, kernel: Kept) -> None:
         """Here is the kernel that was to be kept."""
+
+
+def inherited() -> dict[str, str]:
+    """What a kernel without a sandbox finds of our own environment: nothing that looks like a secret, nor what makes us a service."""
+    ours = {name: value for name, value in os.environ.items() if not is_secret(name) and not name.startswith(SERVICE)}
+    return {RENDERER: RENDERS, **ours}
 
 
 def scrub(outputs: Sequence[MutableMapping[str, Any]], secrets: Sequence[str]) -> None:

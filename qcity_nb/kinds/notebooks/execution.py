@@ -33,6 +33,10 @@ GRACE = 5.0
 """Seconds that a cell gets after an interrupt before its kernel is killed."""
 
 
+LAST_OUTPUT = 300
+"""Seconds that we may take to read what a cell has printed when it is over: nbclient's 4 lose a large output on a busy machine."""
+
+
 class RunEnded(EngineError):
     """A run did not come to its end: it timed out, was cancelled, or lost its kernel. The notebook on disk says so too."""
 
@@ -85,7 +89,7 @@ def execute(
     record.notebook_start()
     if control is not None and control.first:
         nb.cells[: control.first] = control.earlier
-    times = {"timeout": execution_timeout or timeout, "startup_timeout": start_timeout}
+    times = {"timeout": execution_timeout or timeout, "startup_timeout": start_timeout, "iopub_timeout": LAST_OUTPUT}
     logs = {"log": logger, "log_output": log_output, "stdout_file": stdout_file, "stderr_file": stderr_file}
     client = Client(record, kernel_name=kernel_name, store_widget_state=False, **times, **logs)
     client.max_output = max_output
@@ -155,7 +159,7 @@ class Client(PapermillNotebookClient):
         """The kernel that was kept, or one to be started. Its files go when the stack is closed."""
         kept = self.control.kernel
         if kept is None:
-            return stack.enter_context(kernels.manager(self.kernel_name))
+            return stack.enter_context(kernels.manager(self.kernel_name, self.control.shut))
         stack.push(kept.close.pop_all())
         return kept.km
 
@@ -252,6 +256,8 @@ class Client(PapermillNotebookClient):
 
     def _told(self, error: BaseException) -> RunEnded:
         where = f"cell {self.at + 1} of {len(self.nb.cells)}"
+        if isinstance(error, CellTimeoutError) and "IOPub" in str(error):
+            return self._ended(TIMED_OUT, f"the end of what {where} printed has not come within {LAST_OUTPUT} s", "Print less, or into a file")
         if isinstance(error, CellTimeoutError):
             return self._ended(TIMED_OUT, f"{where} took longer than its {self.timeout:g} s", "Give it more time with execution_timeout")
         return self._ended(DEAD, f"the kernel died in {where}", "It may have run out of memory, or called os._exit")

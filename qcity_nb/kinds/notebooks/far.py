@@ -21,7 +21,7 @@ import msgspec
 from ...decide.redact import redact
 from ...decide.remote import SAYS
 from ...errors import QCityError
-from .control import Control, masked
+from .control import Control, inherited, masked
 
 TOLD_EVERY = 0.25
 """Seconds between two words about what a cell prints."""
@@ -37,7 +37,7 @@ class Bundle:
         notebook: with its parameters, as JSON.
         kernel: the name of an installed one.
         folder: the kernel's, where that exists there; else a fresh one that goes away.
-        env: what the kernel finds in its environment: secrets, too.
+        env: what the kernel finds in its environment beside what is there: secrets.
         secrets: texts that must be in no output.
         held: whether standard input stays open for as long as somebody wants the result.
     """
@@ -105,7 +105,7 @@ class Follower(Control):
     """Follows a run where it is executed, and sends word of it."""
 
     def __init__(self, bundle: Bundle, send: Callable[[Word], None]) -> None:
-        self.env, self.secrets = bundle.env, bundle.secrets
+        self.env, self.secrets = {**inherited(), **bundle.env}, bundle.secrets
         self._send, self._lock = send, threading.Lock()
         self._stop: Callable[[], object] | None = None
         self._asked = False

@@ -24,6 +24,7 @@ from jupyter_client.manager import AsyncKernelManager
 from ...decide.wording import did_you_mean
 from ...errors import EngineError, NotFound
 from . import provisioner
+from .shut import Shut
 
 LEAVE = 5.0
 """Seconds that a kernel gets to end by itself."""
@@ -41,25 +42,30 @@ def _context() -> zmq.asyncio.Context:
 
 
 @contextlib.contextmanager
-def manager(name: str) -> Iterator[AsyncKernelManager]:
+def manager(name: str, shut: Shut | None = None) -> Iterator[AsyncKernelManager]:
     """A manager for a kernel of that name; what it needs on disk is gone afterwards.
+
+    Args:
+        shut: what it is shut into; whoever made it closes it.
 
     Raises:
         NotFound: no such kernel is installed.
     """
-    folder = Path(tempfile.mkdtemp(prefix="qk-"))
+    folder = Path(tempfile.mkdtemp(prefix="qk-")) if shut is None else shut.folder
     try:
         ipc: dict[str, Any] = {"transport": "ipc", "ip": str(folder / "s")} if os.name == "posix" else {}
         made = AsyncKernelManager(kernel_name=name, connection_file=str(folder / "kernel.json"), context=_context(), **ipc)
         try:
-            provisioner.choose(made.kernel_spec)
+            spec = made.kernel_spec
         except NoSuchKernel:
             known = list(made.kernel_spec_manager.find_kernel_specs())
             todo = did_you_mean(name, known, what="kernel", none="pip install ipykernel brings one")
             raise NotFound(f'no kernel "{name}" is installed', todo) from None
+        provisioner.choose(spec) if shut is None else shut.enclose(spec)
         yield made
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if shut is None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 async def start(km: AsyncKernelManager, cwd: str | None, imports: Sequence[str] = (), env: Mapping[str, str] | None = None) -> None:
@@ -68,12 +74,12 @@ async def start(km: AsyncKernelManager, cwd: str | None, imports: Sequence[str] 
     Args:
         cwd: its folder; None means the current one.
         imports: what its notebook will import, as a hint.
-        env: what it finds in its environment beside ours.
+        env: what it finds in its environment; None means what is in ours.
 
     Raises:
         EngineError: it could not be started.
     """
-    whole = {**os.environ, **(env or {}), provisioner.IMPORTS: ",".join(imports)}
+    whole = {**(os.environ if env is None else env), provisioner.IMPORTS: ",".join(imports)}
     try:
         await km.start_kernel(env=whole, **({} if cwd is None else {"cwd": cwd}))
     except OSError as error:

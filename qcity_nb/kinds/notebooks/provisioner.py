@@ -27,11 +27,15 @@ NAME = "qcity-fork"
 STOCK, OURS = "ipykernel_launcher", "qcity_nb.kinds.notebooks.kernel"
 SWITCH = "QCITY_KERNELS"
 """`spawn` has every kernel started the long way."""
+SHUT = "qcity_shut"
+"""In a specification's metadata: what its kernel is shut into."""
 IMPORTS = "QCITY_NOTEBOOK_IMPORTS"
 """What a notebook imports, by commas: a hint in a kernel's environment, taken out again before it starts."""
 MOST = 500
 """Kernels of one zygote; then there is a fresh one."""
 ANSWER_SECONDS = 90.0
+TAKEN_ALONG = 2.0
+"""Seconds that a sandbox gets to end what is in it."""
 
 
 class Forked:
@@ -174,6 +178,10 @@ class ForkProvisioner(LocalProvisioner):
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
         """Fork it, or start it."""
+        shut = self.kernel_spec.metadata.get(SHUT)
+        if shut is not None:
+            shut.hand_over()  # its connection file was written a moment ago
+            return await super().launch_kernel(cmd, **{**kwargs, "stdout": subprocess.DEVNULL})
         if cmd[1:3] == ["-m", OURS] and forks():
             env, cwd = dict(kwargs.get("env") or os.environ), kwargs.get("cwd")
             forked = await asyncio.get_running_loop().run_in_executor(None, lambda: self._forked(cmd[2:], env, cwd))
@@ -183,6 +191,15 @@ class ForkProvisioner(LocalProvisioner):
         if isinstance(kwargs.get("env"), dict):
             kwargs["env"].pop(IMPORTS, None)
         return await super().launch_kernel(cmd, **kwargs)
+
+    async def kill(self, restart: bool = False) -> None:  # noqa: FBT001, FBT002 - jupyter_client's own signature
+        """Kill it. A sandbox gets the chance to take along what is in it."""
+        if SHUT in self.kernel_spec.metadata and self.process is not None:
+            await self.terminate(restart=restart)
+            deadline = time.monotonic() + TAKEN_ALONG
+            while await self.poll() is None and time.monotonic() < deadline:  # noqa: ASYNC110 - there is nothing that one could wait for
+                await asyncio.sleep(0.01)
+        await super().kill(restart=restart)
 
     async def wait(self) -> int | None:
         """Wait for its end."""

@@ -11,14 +11,17 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from ...errors import MissingTool
+from ...decide.runs import stricter
+from ...decide.wording import did_you_mean
+from ...errors import BadInput, MissingTool, Refused
 from ...model.home import Home
-from ...model.service import Exit, ServiceSpec
+from ...model.service import Exit, Sandbox, ServiceSpec
 from ...ports import Launch
+from .. import sandboxes
 
 NEEDS = ("papermill", "nbclient", "ipykernel")
 CLUSTER = ("distributed", "cryptography")
-SLOTS = "QCITY_NOTEBOOK_SLOTS"
+SLOTS, SANDBOX = "QCITY_NOTEBOOK_SLOTS", "QCITY_NOTEBOOK_SANDBOX"
 
 
 class Kind:
@@ -30,21 +33,36 @@ class Kind:
     attended = False
 
     def check(self, spec: ServiceSpec) -> ServiceSpec:
-        """As many runs at once as there are cores, at least two, or as QCITY_NOTEBOOK_SLOTS says. An option `executor` asks for one more thing only.
+        """As many runs at once as there are cores, at least two, or as QCITY_NOTEBOOK_SLOTS says; none less shut in than QCITY_NOTEBOOK_SANDBOX.
+
+        Args:
+            spec: its option `sandbox` is what a run that is asked for accepts at least, `executor` the kind of executor that is to execute it.
 
         Raises:
             MissingTool: what runs notebooks is not installed, or what that executor needs.
+            Refused: this machine's sandbox is weaker than that, or it is to be executed elsewhere, where there is none.
+            BadInput: QCITY_NOTEBOOK_SANDBOX is no level.
         """
         _refuse(NEEDS, "notebooks cannot run here", "notebook")
         if spec.options.get("executor") == "dask":
             _refuse(CLUSTER, "notebooks cannot run in a Dask cluster", "cluster")
         told = os.environ.get(SLOTS, "")
         slots = int(told) if told.isdecimal() and int(told) > 0 else max(2, os.cpu_count() or 2)
-        return replace(spec, options={"slots": slots}, grace=timedelta(seconds=15))
+        floor = os.environ.get(SANDBOX, "") or Sandbox.NONE.value
+        if floor not in [one.value for one in Sandbox]:
+            raise BadInput(f'{SANDBOX} is "{floor}"', did_you_mean(floor, [one.value for one in Sandbox], what="level"))
+        wanted = stricter(Sandbox(floor), Sandbox(str(spec.options.get("sandbox", floor))))
+        if wanted is not Sandbox.NONE and spec.options.get("executor"):
+            what = f"what runs elsewhere has no sandbox of ours, and {SANDBOX} asks for {floor}"
+            raise Refused(what, f"Run it on this machine (leave the executor out), or start the engine without {SANDBOX}")
+        if wanted is not Sandbox.NONE:
+            sandboxes.best(wanted)
+        return replace(spec, options={"slots": slots, "sandbox": floor}, grace=timedelta(seconds=15))
 
     def launch(self, spec: ServiceSpec, *, home: Home) -> Launch:
         """A process of its own."""
-        argv = (sys.executable, "-m", __name__, "--home", str(home.root), "--name", spec.name, "--slots", str(spec.options.get("slots", 2)))
+        how = ("--slots", str(spec.options.get("slots", 2)), "--sandbox", str(spec.options.get("sandbox", Sandbox.NONE.value)))
+        argv = (sys.executable, "-m", __name__, "--home", str(home.root), "--name", spec.name, *how)
         return Launch(argv=argv, env={**os.environ, "PYTHONUNBUFFERED": "1"}, cwd=home.service(spec.name))
 
     def natural(self, how: Exit, words: Sequence[str]) -> str:
@@ -67,10 +85,15 @@ def main() -> int:
     parser.add_argument("--home", required=True, type=Path)
     parser.add_argument("--name", required=True)
     parser.add_argument("--slots", required=True, type=int)
+    parser.add_argument("--sandbox", default=Sandbox.NONE.value)
     given = parser.parse_args()
+    from .lean import lighten
+
+    lighten()
     from .worker import Worker  # the engine loads this file for its kind alone
 
-    Worker(Home(given.home.absolute()), given.name, int(os.environ.get("QCITY_INCARNATION", "0")), slots=given.slots).run()
+    incarnation = int(os.environ.get("QCITY_INCARNATION", "0"))
+    Worker(Home(given.home.absolute()), given.name, incarnation, slots=given.slots, sandbox=Sandbox(given.sandbox)).run()
     return 0
 
 

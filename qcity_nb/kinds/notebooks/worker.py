@@ -6,10 +6,15 @@ import asyncio
 import contextlib
 import time
 from collections import deque
+from dataclasses import replace
 
+import msgspec
+
+from ...decide.runs import stricter
 from ...io.post import Post
 from ...model.home import Home
 from ...model.schedule import RunState
+from ...model.service import Sandbox
 from ...model.wire import CancelRun, Hello, RunEnded, RunNotebook
 from . import kernels
 from .attempt import STOPPED, Attempt, Parked, now
@@ -27,10 +32,11 @@ class Worker:
         name: its service.
         incarnation: which life of the service this is.
         slots: how many notebooks run at once.
+        sandbox: the weakest that any of them gets, whatever its plan says.
     """
 
-    def __init__(self, home: Home, name: str, incarnation: int, *, slots: int) -> None:
-        self.home, self.name, self.incarnation, self.slots = home, name, incarnation, slots
+    def __init__(self, home: Home, name: str, incarnation: int, *, slots: int, sandbox: Sandbox) -> None:
+        self.home, self.name, self.incarnation, self.slots, self.sandbox = home, name, incarnation, slots, sandbox
         self.post = Post(home, name, incarnation)
         self.queue: deque[RunNotebook] = deque()
         self.running: dict[str, Attempt] = {}
@@ -53,13 +59,14 @@ class Worker:
         for order in self.post.orders():
             if isinstance(order, RunNotebook) and order.token not in self.known:
                 self.known.add(order.token)
-                self.queue.append(order)
+                plan = replace(order.plan, sandbox=stricter(order.plan.sandbox, self.sandbox))
+                self.queue.append(msgspec.structs.replace(order, plan=plan))
             elif isinstance(order, CancelRun):
                 self._cancel(order)
+        for attempt in self.running.values():
+            attempt.catch_up()
         for token in [token for token, attempt in self.running.items() if attempt.finished]:
             self._bury(self.running.pop(token))
-        for attempt in self.running.values():
-            attempt.remind()
         for number in [number for number, one in self.parked.items() if one.until <= time.monotonic()]:
             self._let_go(self.parked.pop(number))
         for order in list(self.queue):

@@ -22,9 +22,10 @@ from ....errors import QCityError
 from ....io.files import write_atomic
 from ....model.wire import Checked, Fact, JobEnded, RunJob
 from ....model.work import Outcome
+from ...sandboxes.folders import remove
 from . import actions
 from .execute import Attempt, now
-from .prepare import Setting, remove
+from .prepare import Setting
 from .repository import GitError, Repository, git, is_url, open_folder
 
 FAILURES = 2

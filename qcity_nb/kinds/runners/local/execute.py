@@ -19,9 +19,10 @@ from ....io.cage import descendants
 from ....model.wire import Fact, JobBegan, JobEnded, JobMoved, RunJob
 from ....model.work import Outcome
 from ...sandboxes import release
+from ...sandboxes.folders import remove
 from . import gitlab, gitlab_job
 from .joblog import JobLog
-from .prepare import JobReader, Prepared, Setting, folder_of, prepare, remove
+from .prepare import JobReader, Prepared, Setting, folder_of, prepare
 from .repository import GitError
 from .transfer import take_artifacts, take_caches
 

@@ -22,10 +22,10 @@ from ....io.files import walkable
 from ....model.wire import RunJob
 from ....model.work import BuildPlan, JobPlan
 from ....ports import Cage
-from ...sandboxes import release
+from ...sandboxes import release, uids
+from ...sandboxes.folders import give, outermost, remove
 from ...sandboxes.toolchains import visible
-from . import uids
-from .prepare import Setting, environment, folder_of, give, outermost, remove
+from .prepare import Setting, environment, folder_of
 from .repository import Commit, Repository
 
 FILE = ".gitlab-ci.yml"

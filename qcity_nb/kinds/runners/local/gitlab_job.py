@@ -13,9 +13,10 @@ from pathlib import Path
 from ....decide import gitlab as plans
 from ....decide.gitlablog import GitlabLog
 from ....model.wire import RunJob
+from ...sandboxes.folders import give
 from . import gitlab
 from .options import job_env
-from .prepare import OWN, Prepared, Setting, folder_of, give
+from .prepare import OWN, Prepared, Setting, folder_of
 
 REPORTS = ".gitlab-ci-reports"
 OVER = "on-failure.yml"

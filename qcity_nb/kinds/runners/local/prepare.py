@@ -23,6 +23,7 @@ from ....model.service import Sandbox
 from ....model.wire import RunJob
 from ....model.work import Annotation, Outcome, Step
 from ....ports import Cage, SandboxKind
+from ...sandboxes.folders import give, outermost, remove
 from ...sandboxes.toolchains import visible
 from . import actions
 from .options import Options, job_env
@@ -285,23 +286,6 @@ def _every_uses(root: yaml.Node) -> Iterator[str]:
             queue.append(value)
 
 
-def outermost(paths: list[Path]) -> tuple[Path, ...]:
-    """The paths without those that lie inside of another one."""
-    kept: list[Path] = []
-    for path in sorted({one for one in paths if one.exists()}, key=lambda one: len(one.parts)):
-        if not any(path.is_relative_to(one) for one in kept):
-            kept.append(path)
-    return tuple(kept)
-
-
-def give(folder: Path, uid: int) -> None:
-    """Make a whole tree belong to `uid`; links are changed themselves, never what they point to."""
-    os.chown(folder, uid, uid, follow_symlinks=False)
-    for place, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            os.chown(Path(place, name), uid, uid, follow_symlinks=False)
-
-
 def remove_orphans(place: Path) -> None:
     """Remove the work folders of homes that are gone; a home on a disk that is only not mounted now has no folder above it either."""
     for folder in place.glob("qcity-*"):
@@ -311,20 +295,3 @@ def remove_orphans(place: Path) -> None:
             home = Path(os.fsdecode((folder / MARKER).read_bytes()))
             if not home.exists() and home.parent.is_dir():
                 remove(folder)
-
-
-def remove(folder: Path) -> None:
-    """Remove a work folder, read-only parts included."""
-
-    def open_up(_call: object, name: str, _error: object) -> None:
-        path = Path(name)
-        with contextlib.suppress(OSError):
-            path.parent.chmod(0o700)
-            if path.is_dir() and not path.is_symlink():
-                path.chmod(0o700)
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink()
-
-    if folder.exists():
-        shutil.rmtree(folder, onerror=open_up)

@@ -15,11 +15,12 @@ from ....model.home import Home
 from ....model.wire import CancelJob, Hello, JobEnded, Order, RunJob, Seen
 from ....model.work import Outcome
 from ... import sandboxes
-from . import uids
+from ...sandboxes import uids
+from ...sandboxes.folders import remove
 from .canary import FAILURES, Canary
 from .execute import Attempt, now
 from .options import Options
-from .prepare import MARKER, MOVED, Setting, remove, remove_orphans
+from .prepare import MARKER, MOVED, Setting, remove_orphans
 from .repository import Repository, is_url, mirror, open_folder
 from .watch import Watcher
 

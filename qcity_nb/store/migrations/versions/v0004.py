@@ -49,6 +49,7 @@ def upgrade() -> None:
         sa.Column("parked", sa.Double()),
         sa.Column("resumes", sa.Integer()),
         sa.Column("output", sa.Text(), nullable=False),
+        sa.Column("sandbox", sa.String(16), nullable=False),
         sa.Column("changed", sa.Text(), nullable=False),
         sa.Column("cancel", sa.Text(), nullable=False),
         sa.UniqueConstraint("place", "key"),
