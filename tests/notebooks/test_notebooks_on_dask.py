@@ -292,7 +292,8 @@ def test_workers_without_this_package_get_no_run_and_live_on(desk, tmp_path):
         mixed.add("1")
         with client_of(mixed) as client:
             client.wait_for_workers(2, timeout=60)
-        runs = [desk.city.notebooks.run(desk.write("import os; print(os.environ['QCITY_TEST_WORKER'])"), executor=mixed.executor) for _ in range(3)]
+        path = desk.write("import os; print(os.environ['QCITY_TEST_WORKER'])")
+        runs = [desk.city.notebooks.run(path, executor=mixed.executor) for _ in range(3)]
         texts = [nbformat.read(run.wait(90).output, as_version=4).cells[0].outputs[0].text for run in runs]
         assert texts == ["1\n"] * 3
         assert bare.poll() is None
