@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import itertools
 import keyword
 import re
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from .wording import line
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,79}")
 _CUT = re.compile(r"^# ?%%(?!%)", re.MULTILINE)
+_BARE = re.compile(r"# ?%%[ \t]*(?:\n|$)")
 FOLDER = "# where it was written\n"
 
 
@@ -30,22 +32,35 @@ def name_of(given: str, code: str) -> str:
     return given
 
 
-def check_code(code: str, plain: str) -> None:
-    """See whether it can run at all, now rather than at three in the morning.
+def parts(code: str) -> list[tuple[int, str]]:
+    """The cells that a cell is cut into, each with the number of lines above it. Raises `BadInput` when there is nothing to run."""
+    starts = [0, *(match.start() for match in _CUT.finditer(code)), len(code)]
+    found = []
+    for begin, end in itertools.pairwise(starts):
+        text, above = code[begin:end], code[:begin].count("\n")
+        if _BARE.match(text):  # a mark without a title is none
+            text, above = text.partition("\n")[2], above + 1
+        if text.strip():
+            found.append((above + len(text) - len(text.lstrip("\n")), text.strip("\n")))
+    if not any(line for _, text in found for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")):
+        raise BadInput("the cell has no code below its first line", "Write what is to run there")
+    return found
+
+
+def check_code(plain: str, above: int) -> None:
+    """See whether a part can run at all, now rather than at three in the morning.
 
     Args:
-        code: the cell.
-        plain: the same with its magics and shell commands as Python.
+        plain: the part, its magics and shell commands as Python.
+        above: so many lines of the cell stand above it.
 
     Raises:
-        BadInput: it is empty, or no Python.
+        BadInput: it is no Python; the sentence says where.
     """
-    if not code.strip():
-        raise BadInput("the cell has no code below its first line", "Write what is to run there")
     try:
         compile(plain, "<cell>", "exec", flags=ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     except (SyntaxError, ValueError) as error:
-        at = f"line {error.lineno + 1}: " if isinstance(error, SyntaxError) and error.lineno else ""
+        at = f"line {error.lineno + above}: " if isinstance(error, SyntaxError) and error.lineno else ""
         raise BadInput(f"the cell is no Python: {at}{getattr(error, 'msg', None) or error}", "Nothing was started") from None
 
 
@@ -74,9 +89,7 @@ def notebook(code: str, *, parameters: Mapping[str, object], folder: str, kernel
     if parameters:
         cells.append(_cell("\n".join(f"{name} = {value!r}" for name, value in parameters.items()), ["parameters"]))
     cells.append(_cell(f"{FOLDER}import os\n\nif os.path.isdir({folder!r}):\n    os.chdir({folder!r})", ["where"]))
-    starts = [0, *(match.start() for match in _CUT.finditer(code)), len(code)]
-    parts = [code[begin:end].strip("\n") for begin, end in zip(starts, starts[1:], strict=False)]
-    cells += [_cell(part, []) for part in parts if part.strip()]
+    cells += [_cell(text, []) for _, text in parts(code)]
     for number, cell in enumerate(cells, 1):
         cell["id"] = f"cell-{number}"
     spec = {"name": kernel or "python3", "display_name": kernel or "Python 3", "language": "python"}
