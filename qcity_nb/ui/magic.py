@@ -92,7 +92,7 @@ class Job:
         name = cells.name_of(args.name, code)
         parameters = _parameters(args.parameter)
         for above, text in cells.parts(code):
-            cells.check_code(self._plain(text), above + 2)  # the magic's own line is the first one
+            cells.check_code(self._plain(text), above + 1)  # the magic's own line is the first one
         made = cells.notebook(code, parameters=parameters, folder=str(Path.cwd()), kernel=args.kernel)
         known.check_parameters(made, parameters, name)
         city = self._city(args.home)
