@@ -36,6 +36,8 @@ STOPPED = "its worker was stopped"
 KERNEL_NAME = "python3"
 RENDERER = "PLOTLY_RENDERER"
 """Older releases of plotly put megabytes of script into a notebook unless this says otherwise; a page of a run brings its own."""
+HOME = "QCITY_HOME"
+"""So `qcity_nb.open()` in a notebook is the place that runs it."""
 OFFERED = {"run_id", "attempt", "fire_time"}
 """Parameters that a notebook gets from us if it has them."""
 
@@ -192,7 +194,8 @@ class Attempt(Control):
         path, plan = self._path(self.order.attempt), self.order.plan
         path.parent.mkdir(parents=True, exist_ok=True)
         values = {name.upper(): secrets.load(self._home, name) for name in plan.secrets}
-        self.env = {**({} if RENDERER in os.environ else {RENDERER: "plotly_mimetype"}), **values}
+        own = {HOME: str(self._home.root), **({} if RENDERER in os.environ else {RENDERER: "plotly_mimetype"})}
+        self.env = {**own, **values}
         self.secrets = sorted((value for value in values.values() if len(value) >= 4), key=len, reverse=True)
         nb = self._prepare(path)
         self._go_on(nb)
