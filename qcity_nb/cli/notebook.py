@@ -11,7 +11,7 @@ from typing import Any
 
 from ..client import shapes
 from ..client.link import now
-from ..client.runs import CELL_GLYPHS, Run, level_of, name_of, took, where
+from ..client.runs import CELL_GLYPHS, Run, level_of, name_of, said, took, where
 from ..decide import notebook as decide
 from ..decide.wording import line, span
 from ..errors import BadInput
@@ -68,8 +68,7 @@ def show(args: argparse.Namespace) -> int:
             + (f" (usually {span(usual[one.number])})" if one.number in usual else "")
             for one in row.cells
         ]  # fmt: skip
-        tail = row.live.tail.replace("\r", "\n").splitlines()[-6:] if row.live else []
-        pairs = [("at", where(row) if row.live else ""), ("says", "\n".join(tail)), *found.pairs(), ("cells", "\n".join(cells))]
+        pairs = [("at", where(row) if row.live else ""), ("says", "\n".join(said(row))), *found.pairs(), ("cells", "\n".join(cells))]
         put_facts(f"{_word(row)}: run {row.id} of {line(name_of(row))}", pairs)
     return 0
 

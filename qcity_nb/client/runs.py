@@ -239,13 +239,15 @@ class Run(Shown):
         ]
         pairs = [("is", Html(mark(level_of(row), row.state.value))), ("at", where(row) if row.live else ""), *self.pairs()]
         cells = table("", ("cell", "is", "title", "took", "usually"), rows, empty="") if rows else ""
-        tail = f'<pre style="margin:4px 0;opacity:0.8">{escape_tail(row)}</pre>' if row.live and row.live.tail else ""
+        told = "\n".join(said(row))
+        tail = f'<pre style="margin:4px 0;opacity:0.8">{escape(told)}</pre>' if told else ""
         return facts(f"Run {row.id}: {name_of(row)}", pairs) + tail + cells
 
 
-def escape_tail(row: RunRow) -> str:
-    """The end of what its cell printed, for a page."""
-    return escape("\n".join(row.live.tail.replace("\r", "\n").splitlines()[-6:])) if row.live else ""
+def said(row: RunRow) -> list[str]:
+    """The last lines that its cell printed, as a terminal would show them: what a progress bar wrote over is gone."""
+    lines = row.live.tail.replace("\r\n", "\n").split("\n") if row.live else []
+    return [shown for line_ in lines if (shown := next((part for part in reversed(line_.split("\r")) if part.strip()), ""))][-6:]
 
 
 def record(row: RunRow) -> dict[str, Any]:

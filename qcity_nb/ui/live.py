@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from ..client.link import now
-from ..client.runs import CELL_GLYPHS, Run, brief, escape_tail, level_of, name_of
+from ..client.runs import CELL_GLYPHS, Run, brief, level_of, name_of, said
 from ..client.tables import Html, escape, facts, mark, table
 from ..decide.wording import count, line, span
 from ..errors import QCityError
@@ -145,11 +145,12 @@ def page(row: RunRow, usual: Mapping[int, float], *, at: datetime, note: str = "
     again = f"attempt {row.attempt}" if row.attempt > 1 else ""
     counted = f"{over} of {count(len(row.cells), 'cell')}" if row.cells else ""
     words = [f"<b>{escape(line(name_of(row), limit=80))}</b>", f"run {row.id}", again, counted, passed]
-    head = f"{mark(level_of(row), row.state.value)} &nbsp;·&nbsp; " + " &nbsp;·&nbsp; ".join(word for word in words if word)
+    state = _glyph(CellState.RUNNING) if row.state is RunState.RUNNING else mark(level_of(row), row.state.value)
+    head = " &nbsp;·&nbsp; ".join(word for word in (state, *words) if word)
     share = (over + (row.live.share or 0 if row.live else 0)) / len(row.cells) if row.cells else 0.0
     parts = [f'<div style="margin:4px 0">{head}</div>', bar(share, width="480px"), _cells(row, usual, at)]
-    if row.live and row.live.tail:
-        parts.append(f'<pre style="margin:6px 0;opacity:0.8;white-space:pre-wrap">{escape_tail(row)}</pre>')
+    if told := "\n".join(said(row)):
+        parts.append(f'<pre style="margin:6px 0;opacity:0.8;white-space:pre-wrap">{escape(told)}</pre>')
     if not row.state.over and row.reason:
         parts.append(f"<div>{escape(line(row.reason))}</div>")
     parts += [facts("", after) if after else "", f"<div>{escape(note)}</div>" if note else ""]
@@ -175,14 +176,14 @@ def _cells(row: RunRow, usual: Mapping[int, float], at: datetime) -> str:
     current = next((number for number, cell in enumerate(row.cells) if cell.state in (CellState.RUNNING, CellState.FAILED)), len(row.cells))
     begin = max(0, min(current - SHOWN // 2, len(row.cells) - SHOWN))
     shown = row.cells[begin : begin + SHOWN]
-    rows = [(cell.number, Html(_glyph(cell)), line(cell.title), *_times(cell, row, usual, at)) for cell in shown]
+    rows = [(cell.number, Html(_glyph(cell.state)), line(cell.title), *_times(cell, row, usual, at)) for cell in shown]
     left = len(row.cells) - len(shown)
     more = f'<div style="opacity:0.7">and {count(left, "more cell")}</div>' if left else ""
     return table("", ("cell", "is", "title", "took", "usually", ""), rows) + more
 
 
-def _glyph(cell: Cell) -> str:
-    return f'<span style="color:{COLOURS[cell.state]}">{CELL_GLYPHS[cell.state]}</span>&nbsp;{cell.state.value}'
+def _glyph(state: CellState) -> str:
+    return f'<span style="color:{COLOURS[state]}">{CELL_GLYPHS[state]}</span>&nbsp;{state.value}'
 
 
 def _times(cell: Cell, row: RunRow, usual: Mapping[int, float], at: datetime) -> tuple[object, ...]:

@@ -38,7 +38,7 @@ def running(**more):
     known = {
         "state": RunState.RUNNING,
         "started": NOW - timedelta(seconds=40),
-        "live": Live(**at, tail="epoch 1\repoch 2\n 40%|####  | 4/10", share=0.4),
+        "live": Live(**at, tail="epoch 1\r\nepoch 2\n 10%|#     | 1/10\r 40%|####  | 4/10\r", share=0.4),
         "cells": (cell(1, "load", seconds=9.5), cell(2, NASTY, seconds=0.2), cell(3, "learn", CellState.RUNNING), cell(5, "save", CellState.PENDING)),
     }
     return planned(**{**known, **more})
