@@ -232,7 +232,7 @@ class Run(Shown):
     def _html(self) -> str:
         row, usual = self.row, self.usual()
         if self._shown is not None and self._shown():  # its live view stands right above and says all of it
-            return escape(brief(row))
+            return escape(f"Run {row.id}: {line(name_of(row), limit=60)}")
         rows = [
             (one.number, Html(mark(_CELLS[one.state], one.state.value)), line(one.title), span(one.seconds), span(usual.get(one.number)))
             for one in row.cells
