@@ -176,23 +176,24 @@ def _cells(row: RunRow, usual: Mapping[int, float], at: datetime) -> str:
     current = next((number for number, cell in enumerate(row.cells) if cell.state in (CellState.RUNNING, CellState.FAILED)), len(row.cells))
     begin = max(0, min(current - SHOWN // 2, len(row.cells) - SHOWN))
     shown = row.cells[begin : begin + SHOWN]
-    rows = [(cell.number, Html(_glyph(cell.state)), line(cell.title), *_times(cell, row, usual, at)) for cell in shown]
+    known = any(cell.number in usual for cell in row.cells)
+    rows = [(cell.number, Html(_glyph(cell.state)), line(cell.title), *_times(cell, row, usual if known else None, at)) for cell in shown]
     left = len(row.cells) - len(shown)
     more = f'<div style="opacity:0.7">and {count(left, "more cell")}</div>' if left else ""
-    return table("", ("cell", "is", "title", "took", "usually", ""), rows) + more
+    return table("", ("cell", "is", "title", "took", *(["usually"] if known else []), ""), rows) + more
 
 
 def _glyph(state: CellState) -> str:
     return f'<span style="color:{COLOURS[state]}">{CELL_GLYPHS[state]}</span>&nbsp;{state.value}'
 
 
-def _times(cell: Cell, row: RunRow, usual: Mapping[int, float], at: datetime) -> tuple[object, ...]:
-    known = span(usual[cell.number]) if cell.number in usual else ""
+def _times(cell: Cell, row: RunRow, usual: Mapping[int, float] | None, at: datetime) -> tuple[object, ...]:
+    known = () if usual is None else (span(usual[cell.number]) if cell.number in usual else "",)
     if cell.state is not CellState.RUNNING or row.live is None:
-        return ("" if cell.seconds is None else span(cell.seconds), known, "")
+        return ("" if cell.seconds is None else span(cell.seconds), *known, "")
     share = row.live.share
     drawn = "" if share is None else Html(f'<div style="display:flex;align-items:center;gap:6px">{bar(share, width="120px")} {share:.0%}</div>')
-    return ticking((at - row.live.since).total_seconds()), known, drawn
+    return ticking((at - row.live.since).total_seconds()), *known, drawn
 
 
 def _in_background(view: View) -> None:

@@ -138,3 +138,8 @@ def test_what_is_usual_is_learned_and_a_worse_model_does_not_replace_a_better_on
     path.write_text("{")
     assert "this is the first model" in said(done(city.notebooks.run(retrain)))
     assert json.loads(path.read_text())["version"] == 1
+
+
+def test_a_notebook_of_a_run_knows_its_place_and_finds_ready_what_figures_need(desk):
+    code = "import sys, plotly\nprint('nbformat' in sys.modules)\nimport qcity_nb\nwith qcity_nb.open() as city:\n    print(city.home)"
+    assert said(done(desk.city.notebooks.run(desk.write(code)))) == f"True\n{desk.city.home}\n"

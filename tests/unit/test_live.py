@@ -86,6 +86,8 @@ def test_a_page_says_where_it_is_for_how_long_and_what_it_prints():
     assert "3 ▸ running learn 0:30 40%" in text
     assert "5 · pending save" in text
     assert text.endswith("epoch 1 epoch 2 40%|#### | 4/10")
+    assert "usually" in text
+    assert "usually" not in words(live.page(running(), {}, at=NOW))
 
 
 def test_a_page_survives_a_notebook_that_is_not_trusted():
