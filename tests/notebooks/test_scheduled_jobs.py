@@ -94,7 +94,7 @@ def test_a_health_report_of_an_empty_place_says_so_and_one_of_a_full_one_shows_i
     failed = own_desk.city.notebooks.run(own_desk.write("1/0", name="bad.ipynb")).wait(60)
     own_desk.city.notebooks.schedule(report, "0 6 * * *", name="morning")
     second = done(own_desk.city.notebooks.run(report, {"hours": 1.0}))
-    assert f"run {failed.id} of {failed.row.plan.notebook} failed: cell 1: ZeroDivisionError" in said(second)
+    assert f"bad.ipynb: run {failed.id} failed (cell 1: ZeroDivisionError: division by zero); 1 of 1 ended badly" in said(second)
     assert "06:00 UTC  morning" in said(second)
     outputs = [out for cell in nbformat.read(second.output, 4).cells for out in cell.get("outputs", ())]
     assert sum("application/vnd.plotly.v1+json" in out.get("data", {}) for out in outputs) >= 2
