@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -46,6 +46,9 @@ class Painter(Protocol):
 
     def notebook_report(self, notebook: Path, target: Path, *, title: str, facts: Sequence[tuple[str, object]]) -> Path:
         """A page of an executed notebook, that needs no network."""
+
+    def live(self, run: Any, *, block: bool) -> Callable[[], bool]:
+        """A run as it goes on; what it gives back says whether the cell that shows it still is the one that runs."""
 
 
 class Health(Shown):
