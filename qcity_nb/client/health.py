@@ -13,6 +13,7 @@ from ..store import history
 from ..store.history import Span
 from .link import Link, now
 from .tables import Html, Shown, clock, frame, table
+from .view import HELPERS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +71,8 @@ class Health(Shown):
             if width > 1:  # what is not summed up yet
                 edge = max((span.at for span in found), default=None)
                 found += history.spans(connection, self._link.place, since=since if edge is None else edge + timedelta(seconds=width), span=1)
-        return [span for span in found if self.runner in ("", span.service)], width
+        mine = [span for span in found if span.service == self.runner or (not self.runner and span.service not in HELPERS)]
+        return mine, width
 
     def wait(self, beats: int = 1, *, timeout: float = 60.0) -> Health:
         """Wait until so many beats found a runner up (one comes every few seconds). Raises `EngineError` when that takes longer."""
