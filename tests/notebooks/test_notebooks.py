@@ -314,5 +314,4 @@ def test_the_worker_is_no_runner_to_a_person(desk):
     assert len(desk.city.runners) == 0
     assert desk.worker
     assert {span.service for span in desk.city.health(1).spans()[0]} == set()
-    assert desk.city.status().view.notebooks.running == 0
-    assert "No notebook is running" in repr(desk.city.status())
+    assert desk.city.status().json()["notebooks"]["running"] == 0
