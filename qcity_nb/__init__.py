@@ -116,6 +116,13 @@ def demo(folder: str | Path | None = None, *, keep: bool = True) -> int:
     return scene.run(Path(folder) if folder else None, keep=keep)
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext qcity_nb`: gives a notebook the cell magic `%%qcity_job`."""
+    from .ui import magic
+
+    magic.register(shell)
+
+
 def __getattr__(name: str) -> Any:
     if name == "QCity":
         return importlib.import_module(".client.city", __name__).QCity

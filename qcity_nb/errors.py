@@ -51,6 +51,10 @@ class QCityError(Exception):
     def __str__(self) -> str:
         return f"{self.what}. {self.todo}".rstrip()
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in a cell: the sentence. Where it was raised is in sys.last_traceback."""
+        return [f"qcity: {self}"]
+
 
 class BadInput(QCityError):
     """What was given cannot be used."""

@@ -11,16 +11,15 @@ from typing import Any
 
 from ..client import shapes
 from ..client.link import now
-from ..client.runs import Run, level_of, name_of, took, where
+from ..client.runs import CELL_GLYPHS, Run, level_of, name_of, said, took, where
 from ..decide import notebook as decide
 from ..decide.wording import line, span
 from ..errors import BadInput
-from ..model.schedule import CellState, RunState
+from ..model.schedule import RunState
 from ..store.runs import RunRow
 from .screen import Mark, open_place, out, put_facts, put_json, put_table
 
 WIDTH = 20
-GLYPHS = {CellState.PENDING: "·", CellState.RUNNING: "▸", CellState.DONE: "✔", CellState.FAILED: "✘"}
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,12 +64,11 @@ def show(args: argparse.Namespace) -> int:
             return put_json(shapes.notebook_run(row, root=city.home))
         usual = found.usual()
         cells = [
-            f"{GLYPHS[one.state]} {one.number} {line(one.title)}" + (f", {span(one.seconds)}" if one.seconds is not None else "")
+            f"{CELL_GLYPHS[one.state]} {one.number} {line(one.title)}" + (f", {span(one.seconds)}" if one.seconds is not None else "")
             + (f" (usually {span(usual[one.number])})" if one.number in usual else "")
             for one in row.cells
         ]  # fmt: skip
-        tail = row.live.tail.replace("\r", "\n").splitlines()[-6:] if row.live else []
-        pairs = [("at", where(row) if row.live else ""), ("says", "\n".join(tail)), *found.pairs(), ("cells", "\n".join(cells))]
+        pairs = [("at", where(row) if row.live else ""), ("says", "\n".join(said(row))), *found.pairs(), ("cells", "\n".join(cells))]
         put_facts(f"{_word(row)}: run {row.id} of {line(name_of(row))}", pairs)
     return 0
 

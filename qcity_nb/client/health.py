@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,6 +13,7 @@ from ..store import history
 from ..store.history import Span
 from .link import Link, now
 from .tables import Html, Shown, clock, frame, table
+from .view import HELPERS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +48,9 @@ class Painter(Protocol):
     def notebook_report(self, notebook: Path, target: Path, *, title: str, facts: Sequence[tuple[str, object]]) -> Path:
         """A page of an executed notebook, that needs no network."""
 
+    def live(self, run: Any, *, block: bool) -> Callable[[], bool]:
+        """A run as it goes on; what it gives back says whether the cell that shows it still is the one that runs."""
+
 
 class Health(Shown):
     """The beats of one runner or of all, over the last hours.
@@ -67,7 +71,8 @@ class Health(Shown):
             if width > 1:  # what is not summed up yet
                 edge = max((span.at for span in found), default=None)
                 found += history.spans(connection, self._link.place, since=since if edge is None else edge + timedelta(seconds=width), span=1)
-        return [span for span in found if self.runner in ("", span.service)], width
+        mine = [span for span in found if span.service == self.runner or (not self.runner and span.service not in HELPERS)]
+        return mine, width
 
     def wait(self, beats: int = 1, *, timeout: float = 60.0) -> Health:
         """Wait until so many beats found a runner up (one comes every few seconds). Raises `EngineError` when that takes longer."""

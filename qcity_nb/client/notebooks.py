@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -73,7 +74,7 @@ class Notebooks(Shown):
         replace: bool = True,
         **how: Any,
     ) -> Schedule:
-        """Run a notebook again and again, or once at a later moment.
+        """Run a notebook again and again, or once at a later moment. One of that name is replaced, and stays paused if it is.
 
         Args:
             cron: five fields, as "0 3 * * *"; of the zone's wall clock.
@@ -113,8 +114,16 @@ class Notebooks(Shown):
             shared=shared,
         )
         times.check(asked, now=now())
+        asked = self._as_paused(asked) if replace else asked
         self._link.ask("schedule.put", asked.name, {**msgspec.to_builtins(asked), "fresh": not replace})
         return asked
+
+    def _as_paused(self, asked: Schedule) -> Schedule:
+        """The schedule, paused if the one of its name is: a cell that is run again lets nothing go on that somebody stopped."""
+        if not any(one.name == asked.name and one.paused for one in self.schedules):
+            return asked
+        self._link.say(f"{asked.name} is paused, as before; city.notebooks.schedules.pause({asked.name!r}, paused=False) lets it go on.")
+        return dataclasses.replace(asked, paused=True)
 
     def rows(self, *, limit: int = LIMIT, schedule: str | None = None) -> list[RunRow]:
         """What the store knows of them, oldest first."""

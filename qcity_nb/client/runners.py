@@ -19,7 +19,7 @@ from . import credentials, places
 from .health import Health, Painter
 from .link import Link
 from .tables import Html, Shown, clock, escape, facts, frame, mark, table
-from .view import RunnerView, look
+from .view import RunnerView, is_shown, look
 from .waits import until_down, until_up
 
 if TYPE_CHECKING:
@@ -281,7 +281,7 @@ class Runners(Shown):
 
     def _rows(self) -> list[ServiceRow]:
         with self._link.read() as connection:
-            return services.all_of(connection, self._link.place)
+            return [row for row in services.all_of(connection, self._link.place) if is_shown(row)]
 
     def _name_for(self, kind: str, options: Mapping[str, object]) -> str:
         rows = self._rows()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from ..decide import runs as states
 from ..decide.health import Level
 from ..decide.wording import line, span
 from ..errors import BadInput, EngineError, NotFound
+from ..io.files import is_locked
 from ..model.schedule import Cell, CellState, RunState
 from ..model.service import Sandbox
 from ..store import runs as store
@@ -48,6 +49,7 @@ LEVELS = {
     RunState.LOST: Level.BAD,
 }
 _CELLS = {CellState.PENDING: Level.OFF, CellState.RUNNING: Level.WARN, CellState.DONE: Level.WELL, CellState.FAILED: Level.BAD}
+CELL_GLYPHS = {CellState.PENDING: "·", CellState.RUNNING: "▸", CellState.DONE: "✔", CellState.FAILED: "✘"}
 USUAL = 10
 """So many earlier runs say what is usual."""
 
@@ -75,11 +77,18 @@ def where(row: RunRow) -> str:
     return line(row.reason, limit=200)
 
 
+def brief(row: RunRow) -> str:
+    """A run in one line."""
+    told = where(row)
+    return f"<Run {row.id} · {line(name_of(row), limit=60)} · {row.state.value}{f' · {told}' if told else ''}>"
+
+
 class Run(Shown):
     """One run, as it is whenever it is looked at."""
 
     def __init__(self, link: Link, painter: Painter, id_: int) -> None:
         self._link, self._painter, self.id = link, painter, id_
+        self._shown: Callable[[], bool] | None = None
 
     @property
     def row(self) -> RunRow:
@@ -117,6 +126,16 @@ class Run(Shown):
     def resumable(self) -> bool:
         """Whether it can go on from the cell that it failed in."""
         return states.resumable(self.row, now=now())
+
+    @property
+    def home(self) -> Path:
+        """The folder of the place whose it is."""
+        return self._link.store.home.root
+
+    @property
+    def tended(self) -> bool:
+        """Whether an engine lives here that sees to it."""
+        return is_locked(self._link.store.home.lock)
 
     def report(self, path: str | Path | None = None) -> Path:
         """A page with all that it showed, that needs no network.
@@ -161,6 +180,20 @@ class Run(Shown):
             if row.state.over:
                 return
 
+    def live(self, *, block: bool = True) -> Run:
+        """Show it in the cell that this is called from, as it goes on: where it is, for how long, what it prints. How it ended stays there.
+
+        Needs no widget and no network: Jupyter, Colab and papermill show the same. Outside of a notebook it prints a line for each change.
+
+        Args:
+            block: False gives the cell back at once; the view goes on by itself and only looks, so a dead engine is replaced by your next command.
+
+        Raises:
+            KeyboardInterrupt: Interrupt ends the view and not the run; it says so.
+        """
+        self._shown = self._painter.live(self, block=block)
+        return self
+
     def frame(self) -> pd.DataFrame:
         """Its cells as a pandas frame, with how long each usually takes: the median of the last runs that were done."""
         usual = self.usual()
@@ -184,9 +217,7 @@ class Run(Shown):
         return {number: sorted(found)[len(found) // 2] for number, found in spans.items()}
 
     def __repr__(self) -> str:
-        row = self.row
-        told = where(row)
-        return f"<Run {row.id} · {line(name_of(row), limit=60)} · {row.state.value}{f' · {told}' if told else ''}>"
+        return brief(self.row)
 
     def pairs(self) -> list[tuple[str, object]]:
         """What there is to say of it, as names and values."""
@@ -210,19 +241,23 @@ class Run(Shown):
 
     def _html(self) -> str:
         row, usual = self.row, self.usual()
+        if self._shown is not None and self._shown():  # its live view stands right above and says all of it
+            return escape(f"Run {row.id}: {line(name_of(row), limit=60)}")
         rows = [
             (one.number, Html(mark(_CELLS[one.state], one.state.value)), line(one.title), span(one.seconds), span(usual.get(one.number)))
             for one in row.cells
         ]
         pairs = [("is", Html(mark(level_of(row), row.state.value))), ("at", where(row) if row.live else ""), *self.pairs()]
         cells = table("", ("cell", "is", "title", "took", "usually"), rows, empty="") if rows else ""
-        tail = f'<pre style="margin:4px 0;opacity:0.8">{escape_tail(row)}</pre>' if row.live and row.live.tail else ""
+        told = "\n".join(said(row))
+        tail = f'<pre style="margin:4px 0;opacity:0.8">{escape(told)}</pre>' if told else ""
         return facts(f"Run {row.id}: {name_of(row)}", pairs) + tail + cells
 
 
-def escape_tail(row: RunRow) -> str:
-    """The end of what its cell printed, for a page."""
-    return escape("\n".join(row.live.tail.replace("\r", "\n").splitlines()[-6:])) if row.live else ""
+def said(row: RunRow) -> list[str]:
+    """The last lines that its cell printed, as a terminal would show them: what a progress bar wrote over is gone."""
+    lines = row.live.tail.replace("\r\n", "\n").split("\n") if row.live else []
+    return [shown for line_ in lines if (shown := next((part for part in reversed(line_.split("\r")) if part.strip()), ""))][-6:]
 
 
 def record(row: RunRow) -> dict[str, Any]:

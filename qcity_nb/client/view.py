@@ -76,7 +76,7 @@ def look(store: Store, *, uptime: bool = True) -> View:
     alive, at = is_locked(store.home.lock), now()
     with store.read() as connection:
         last = lease.current(connection, store.place)
-        rows = [row for row in services.all_of(connection, store.place) if _is_shown(row)]
+        rows = [row for row in services.all_of(connection, store.place) if is_shown(row)]
         jobs = work.latest_jobs(connection, store.place, limit=RECENT_JOBS)
         incidents = tuple(history.open_incidents(connection, store.place))
         known = runs.open_runs(connection, store.place)
@@ -133,7 +133,8 @@ def up_shares(connection: Connection, place: str, *, since: datetime) -> dict[st
     return {name: up / beats for name, (beats, up) in sums.items() if beats}
 
 
-def _is_shown(row: ServiceRow) -> bool:
+def is_shown(row: ServiceRow) -> bool:
+    """Whether a service is a runner to a person: helpers of our own are only when they are in trouble."""
     return row.spec.kind not in HELPERS or row.state.phase is Phase.QUARANTINED
 
 

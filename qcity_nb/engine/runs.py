@@ -127,7 +127,7 @@ class Runs:
         if isinstance(fact, RunBegan):
             store.save(connection, replace(run, started=fact.at, sandbox=fact.sandbox), epoch=run.epoch)
         elif isinstance(fact, RunMoved):
-            store.save(connection, replace(run, live=fact.live), epoch=run.epoch)
+            store.save(connection, replace(run, live=fact.live, cells=fact.cells or run.cells), epoch=run.epoch)
         else:
             known = {name: getattr(fact, name) for name in ("cells", "cell", "parked", "output", "changed")}
             over = decide.ended(replace(run, **known), fact.state, fact.reason, now=fact.at, died=fact.died)

@@ -61,6 +61,11 @@ class Home:
         """What an attempt at a run leaves: `runs/<run>/<attempt>/`."""
         return self.root / "runs" / str(id_) / str(attempt)
 
+    def cell(self, name: str, *, scheduled: bool) -> Path:
+        """The notebook that somebody's cell became: `cells/<name>/<name>.ipynb`; a scheduled one lies apart: a trial does not change it."""
+        folder = self.root / "cells" / name
+        return (folder / "scheduled" if scheduled else folder) / f"{name}.ipynb"
+
     def service(self, name: str) -> Path:
         """The folder of one service: lock, identity, exit, log, orders, facts."""
         return self.root / "services" / name

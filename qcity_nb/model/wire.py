@@ -261,10 +261,11 @@ class RunBegan(msgspec.Struct, frozen=True, kw_only=True, tag="run_began"):
 
 
 class RunMoved(msgspec.Struct, frozen=True, kw_only=True, tag="run_moved"):
-    """Where an attempt is."""
+    """Where an attempt is: in which cell, and how each cell stands; no cells when they stand as was said before."""
 
     token: str
     live: Live
+    cells: tuple[Cell, ...] = ()
 
 
 class RunEnded(msgspec.Struct, frozen=True, kw_only=True, tag="run_ended"):

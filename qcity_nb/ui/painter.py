@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 
 class Painter:
-    """Each method is the function of its name in `figures` or `notebooks`."""
+    """Each method is the function of its name in `figures`, `notebooks` or `live`."""
 
     def health_figure(self, frame: Any) -> Any:
         """Beats as a figure."""
@@ -57,6 +57,12 @@ class Painter:
         from . import notebooks
 
         return notebooks.notebook_report(notebook, target, title=title, facts=facts)
+
+    def live(self, run: Any, *, block: bool) -> Callable[[], bool]:
+        """A run as it goes on."""
+        from . import live
+
+        return live.live(run, block=block)
 
 
 PAINTER = Painter()

@@ -276,13 +276,16 @@ def _worker(city: QCity) -> int | None:
 
 
 def _a_kernel(city: QCity) -> int | None:
-    worker = _worker(city)
-    try:
-        below = psutil.Process(worker).children(recursive=True) if worker else []
-        kernels = [one.pid for one in below if one.ppid() != worker]  # children of the zygote
-    except psutil.NoSuchProcess:
-        return None
-    return random.choice(kernels) if kernels else None
+    """The pid of one that runs, or that begins to within a second."""
+    deadline = time.monotonic() + 1
+    while time.monotonic() < deadline:
+        worker = _worker(city)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            below = psutil.Process(worker).children(recursive=True) if worker else []
+            if kernels := [one.pid for one in below if one.ppid() != worker]:  # children of the zygote
+                return random.choice(kernels)
+        time.sleep(0.02)
+    return None
 
 
 def _ends(city: QCity) -> Counter[str]:

@@ -305,3 +305,13 @@ def test_a_copy_that_could_not_be_made_is_made_by_the_next_attempt_without_runni
     assert run.wait(60).state is RunState.DONE
     assert (place / "copy.ipynb").exists()
     assert marks.read_text() == "x"
+
+
+def test_the_worker_is_no_runner_to_a_person(desk):
+    desk.city.notebooks.run(desk.write("print(1)")).wait(60)
+    until(lambda: desk.city.status().engine.last)
+    assert [runner.name for runner in desk.city.runners] == []
+    assert len(desk.city.runners) == 0
+    assert desk.worker
+    assert {span.service for span in desk.city.health(1).spans()[0]} == set()
+    assert desk.city.status().json()["notebooks"]["running"] == 0

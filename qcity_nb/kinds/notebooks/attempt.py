@@ -41,6 +41,7 @@ TAIL = 400
 STOPPED = "its worker was stopped"
 KERNEL_NAME = "python3"
 HOME = "QCITY_HOME"
+"""Makes `qcity_nb.open()` in a notebook the place that runs it."""
 OFFERED = {"run_id", "attempt", "fire_time"}
 """Parameters that a notebook gets from us if it has them."""
 
@@ -85,11 +86,12 @@ class Attempt(Control):
         self.why = ""
         self.finished = False
         self._stop: Callable[[], object] | None = None
-        self._lock = threading.Lock()
+        self._lock, self._telling = threading.Lock(), threading.Lock()
         self._cells: dict[int, Cell] = {}
         self._live: Live | None = None
         self._tail, self._told, self._number = "", 0.0, 0
-        self._untold = False
+        self._later: threading.Timer | None = None
+        self._told_cells: tuple[Cell, ...] = ()
         self.thread = threading.Thread(target=self._run, name=f"run-{order.token}", daemon=True)
 
     def end(self, why: str) -> None:
@@ -139,18 +141,41 @@ class Attempt(Control):
         """The kernel of a cell that failed."""
         self.parks = Parked(kernel, self._nb, self._number, time.monotonic() + self.order.plan.park.total_seconds())
 
-    def catch_up(self) -> None:
-        """Tell what came too soon after something else; called by the worker now and then."""
-        if self._untold:
-            self._tell()
-
     def _tell(self) -> None:
-        self._untold = self._live is not None and time.monotonic() - self._told < TOLD_EVERY
-        if self._live is None or self._untold:
+        """Say where it is; what comes too soon after the last word is said when its time has come, for a silent cell says nothing later."""
+        with self._telling:
+            wait = self._told + TOLD_EVERY - time.monotonic()
+            if wait > 0:
+                if self._later is None:
+                    self._later = threading.Timer(wait, self._tell_later)
+                    self._later.daemon = True
+                    self._later.start()
+                return
+            self._say()
+
+    def _tell_later(self) -> None:
+        with self._telling:
+            if self._later is not None:
+                self._later = None
+                self._say()
+
+    def _say(self) -> None:
+        if self._live is None:
             return
         self._told = time.monotonic()
         tail = redact(self._tail, self.secrets)[-TAIL:]
-        self._report(RunMoved(token=self.order.token, live=replace(self._live, tail=tail, share=known.share(tail))))
+        live = replace(self._live, tail=tail, share=known.share(tail))
+        cells = tuple(self._cells.values())
+        self._report(RunMoved(token=self.order.token, live=live, cells=() if cells == self._told_cells else cells))
+        self._told_cells = cells
+
+    def _hush(self) -> None:
+        """Nothing more is said of where it is."""
+        with self._telling:
+            if self._later is not None:
+                self._later.cancel()
+                self._later = None
+            self._live = None
 
     # from the order to the report
 
@@ -169,6 +194,7 @@ class Attempt(Control):
         except Exception as error:  # noqa: BLE001 - whatever papermill or nbformat meets in somebody's notebook, the run says it
             fact = self._fact(RunState.FAILED, f"{type(error).__name__}: {error}")
         finally:
+            self._hush()
             if self.shut is not None and self.shut.close() and fact.state is RunState.FAILED:
                 fact = msgspec.structs.replace(fact, reason=f"{fact.reason}; {self.shut.short}")
             self._report(fact)

@@ -168,7 +168,10 @@ class Client(PapermillNotebookClient):
         assert self.km is not None
         if self.control.kernel is None:
             code = [cell.source for cell in self.nb.cells if cell.cell_type == "code"]
-            await kernels.start(self.km, cwd, imports(code), self.control.env)
+            hints = imports(code)
+            if any(name.partition(".")[0] == "plotly" for name in hints):
+                hints.append("nbformat")  # a kernel's first figure imports it, and jsonschema with it: two seconds of a core
+            await kernels.start(self.km, cwd, hints, self.control.env)
         self.kc = await kernels.connect(self.km, self.startup_timeout)
         self.kc.allow_stdin = False
 

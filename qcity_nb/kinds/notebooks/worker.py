@@ -63,8 +63,6 @@ class Worker:
                 self.queue.append(msgspec.structs.replace(order, plan=plan))
             elif isinstance(order, CancelRun):
                 self._cancel(order)
-        for attempt in self.running.values():
-            attempt.catch_up()
         for token in [token for token, attempt in self.running.items() if attempt.finished]:
             self._bury(self.running.pop(token))
         for number in [number for number, one in self.parked.items() if one.until <= time.monotonic()]:
