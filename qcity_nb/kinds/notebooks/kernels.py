@@ -23,6 +23,7 @@ from jupyter_client.manager import AsyncKernelManager
 
 from ...decide.wording import did_you_mean
 from ...errors import EngineError, NotFound
+from ..sandboxes.folders import fresh
 from . import provisioner
 from .shut import Shut
 
@@ -51,7 +52,7 @@ def manager(name: str, shut: Shut | None = None) -> Iterator[AsyncKernelManager]
     Raises:
         NotFound: no such kernel is installed.
     """
-    folder = Path(tempfile.mkdtemp(prefix="qk-")) if shut is None else shut.folder
+    folder, hold = fresh(Path(tempfile.gettempdir())) if shut is None else (shut.folder, None)
     try:
         ipc: dict[str, Any] = {"transport": "ipc", "ip": str(folder / "s")} if os.name == "posix" else {}
         made = AsyncKernelManager(kernel_name=name, connection_file=str(folder / "kernel.json"), context=_context(), **ipc)
@@ -64,8 +65,9 @@ def manager(name: str, shut: Shut | None = None) -> Iterator[AsyncKernelManager]
         provisioner.choose(spec) if shut is None else shut.enclose(spec)
         yield made
     finally:
-        if shut is None:
+        if hold is not None:
             shutil.rmtree(folder, ignore_errors=True)
+            os.close(hold)
 
 
 async def start(km: AsyncKernelManager, cwd: str | None, imports: Sequence[str] = (), env: Mapping[str, str] | None = None) -> None:

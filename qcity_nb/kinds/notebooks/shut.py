@@ -23,7 +23,7 @@ from ...model.service import Limits, Sandbox
 from ...ports import Cage
 from .. import sandboxes
 from ..sandboxes import uids
-from ..sandboxes.folders import give, outermost, remove, replace, tame
+from ..sandboxes.folders import fresh, give, outermost, remove, replace, tame
 from ..sandboxes.toolchains import visible
 from . import provisioner
 
@@ -62,7 +62,7 @@ class Shut:
             (self.uid,), self._holds = uids.lease(1)
         where = Path(tempfile.gettempdir())
         reached = self.level is Sandbox.FULL or walkable(where)
-        self.folder = Path(tempfile.mkdtemp(prefix="qk-", dir=where if reached else EVERYBODYS))
+        self.folder, self._hold = fresh(where if reached else EVERYBODYS)
         for name in (".tmp", ".cache", ".ipython", "artifacts"):
             (self.folder / name).mkdir()
 
@@ -122,6 +122,7 @@ class Shut:
             tame(made)
             replace(made, self._artifacts)
         remove(self.folder)
+        os.close(self._hold)
         for hold in self._holds:
             hold.close()
         return short

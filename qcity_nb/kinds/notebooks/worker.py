@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 import time
 from collections import deque
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 
@@ -16,9 +18,11 @@ from ...model.home import Home
 from ...model.schedule import RunState
 from ...model.service import Sandbox
 from ...model.wire import CancelRun, Hello, RunEnded, RunNotebook
+from ..sandboxes.folders import swept
 from . import kernels
 from .attempt import STOPPED, Attempt, Parked, now
 from .executors import Executors
+from .shut import EVERYBODYS
 
 KEPT = 3
 """Kernels that are kept at most."""
@@ -46,6 +50,8 @@ class Worker:
 
     def run(self) -> None:
         """Work until SIGTERM."""
+        for place in (Path(tempfile.gettempdir()), EVERYBODYS):
+            swept(place)
         self.post.listen()
         self.post.facts.send(Hello(sandbox="none"))
         while not self.post.stopping:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import stat
+import tempfile
+import time
 from pathlib import Path
 
+from .uids import FIRST, LAST
+
 MOST_ENTRIES = 200_000
+PREFIX = "qk-"  # short: a socket's path may have 107 bytes
+UIDS = range(FIRST, LAST + 1)
+YOUNG = 60.0
+"""Seconds in which a folder may have been made and not be held yet."""
 
 
 def outermost(paths: list[Path]) -> tuple[Path, ...]:
@@ -43,6 +52,29 @@ def remove(folder: Path) -> None:
 
     if folder.exists():
         shutil.rmtree(folder, onerror=open_up)
+
+
+def fresh(where: Path) -> tuple[Path, int]:
+    """A private folder, and what holds it: it is somebody's for as long as that is open. `swept` removes the ones that are nobody's."""
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=where))
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return folder, handle
+
+
+def swept(where: Path) -> None:
+    """Remove what processes that are gone left of such folders: ours, and those that were given to uids of ours."""
+    for folder in where.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                seen = os.fstat(handle)
+                mine = seen.st_uid == os.geteuid() or (os.geteuid() == 0 and seen.st_uid in UIDS)
+                if mine and time.time() - seen.st_mtime > YOUNG:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    remove(folder)
+            finally:
+                os.close(handle)
 
 
 def tame(root: Path, *, links: bool = False) -> tuple[int, int]:
