@@ -1,4 +1,4 @@
-"""The bench of notebooks: ours beside papermill's command, warm papermill, nbclient and nbconvert. `python tests/bench/notebooks.py [--quick]`.
+"""The bench of notebooks: ours beside papermill (its command, and warm), nbclient, nbconvert and jupyter-scheduler. `--quick` runs fewer.
 
 Each contestant runs in a process of its own. It prints a table with ratios from this one run and asserts nothing.
 """
@@ -70,6 +70,30 @@ print(json.dumps({"seconds": time.monotonic() - begin, "written": psutil.Process
 """
 
 
+SCHEDULER = """
+import json, sys, time
+from jupyter_scheduler.environments import StaticEnvironmentManager
+from jupyter_scheduler.models import CreateJob
+from jupyter_scheduler.orm import create_tables
+from jupyter_scheduler.scheduler import Scheduler
+def main():
+    asked = json.loads(sys.argv[1])
+    url = f"sqlite:///{asked['folder']}/jobs.db"
+    create_tables(url)
+    scheduler = Scheduler(root_dir=asked["folder"], environments_manager=StaticEnvironmentManager(), db_url=url)
+    begin, how = time.monotonic(), {"input_uri": "in.ipynb", "runtime_environment_name": "python3", "output_formats": ["ipynb"]}
+    left = {scheduler.create_job(CreateJob(name=f"j{one}", parameters={"a": one}, **how)) for one in range(asked["number"])}
+    while left:
+        states = {one: str(scheduler.get_job(one, False).status) for one in left}
+        assert not [one for one in states.values() if "FAILED" in one]
+        left = {one for one, state in states.items() if "COMPLETED" not in state}
+        time.sleep(0.02)
+    print(json.dumps({"seconds": time.monotonic() - begin}))
+if __name__ == "__main__":
+    main()
+"""
+
+
 class Room:
     """A folder with a notebook in it."""
 
@@ -105,6 +129,21 @@ class Room:
         return time.monotonic() - begin
 
 
+    def scheduler(self, number: int) -> float | None:
+        """Jobs of jupyter-scheduler, all at once as it has them; None where it cannot be installed."""
+        place = Path(os.environ.get("QCITY_BENCH_PEERS") or tempfile.gettempdir()) / "qcity-bench-scheduler"
+        python = place / "bin/python"
+        if not python.exists():
+            subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
+            done = subprocess.run([str(place / "bin/pip"), "install", "-q", "jupyter-scheduler", "ipykernel"], capture_output=True, check=False)
+            if done.returncode:
+                return None
+        (self.folder / "scheduler.py").write_text(SCHEDULER)  # it starts its jobs by importing the program again
+        command = [str(python), str(self.folder / "scheduler.py"), json.dumps({"folder": str(self.folder), "number": number})]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        return float(json.loads(done.stdout.splitlines()[-1])["seconds"])
+
+
 def spoken(code: str, asked: dict[str, object]) -> Any:
     """What a process said last."""
     done = subprocess.run([sys.executable, "-c", code, json.dumps(asked)], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -123,6 +162,8 @@ def tiny(folder: Path, number: int) -> None:
     others = {"papermill command": command, "papermill warm": room.warm("papermill", number)["seconds"]}
     others["nbclient warm"] = room.warm("nbclient", number)["seconds"]
     others |= {"nbconvert": room.nbconvert(few) * number / few} if importlib.util.find_spec("nbconvert") else {}
+    scheduled = room.scheduler(number)
+    others |= {} if scheduled is None else {"jupyter-scheduler": scheduled}
     shown(f"{number} tiny notebooks, one after another", room.warm("qcity", number)["seconds"], others)
     shown(f"{number} tiny notebooks, each by the command", room.command(number, "--engine", "qcity"), {"papermill command": command})
 
