@@ -1,0 +1,98 @@
+"""What a Hugging Face job does for one attempt at a run: it fetches the notebook, has `kinds.notebooks.far` execute it, and leaves the result.
+
+Its log says which cell it is at and nothing of what cells print. Without a result it ends with another code than 0, and the run was lost.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from ...decide.redact import redact
+from ...decide.remote import SAYS
+from ...errors import PlatformError, QCityError, Refused
+from ..forges.http import Caller
+from .exchange import BUNDLE, RESULT, Exchange, packed, unpacked
+
+FAR = "qcity_nb.kinds.notebooks.far"
+TAIL = 2000
+PAUSES = (1.0, 5.0, 20.0, 60.0, 120.0)
+"""Seconds between two tries to leave the result."""
+
+
+def main() -> int:
+    """Do it, as the job's environment says."""
+    token, private = os.environ.pop("QCITY_TOKEN"), json.loads(os.environ.pop("QCITY_PRIVATE"))
+    caller = Caller(os.environ["QCITY_HUB"], {"Authorization": f"Bearer {token}"}, who="Hugging Face")
+    exchange = Exchange(caller, os.environ["QCITY_EXCHANGE"], os.environ["QCITY_BRANCH"])
+    private["secrets"] = sorted([*private.get("secrets", ()), token], key=len, reverse=True)
+    try:
+        bundle = exchange.get(BUNDLE)
+        if bundle is None:
+            _say("the notebook is not there any more: nobody wants its result")
+            return 1
+        result = _executed({**json.loads(unpacked(bundle)), **private})
+        if result is None:
+            return 1
+        _leave(exchange, result)
+    except QCityError as error:
+        _say(redact(error.what, private["secrets"]))
+        return 1
+    return 0
+
+
+def _executed(bundle: dict[str, object]) -> str | None:
+    """The result; None when what executed it died."""
+    secrets = tuple(map(str, bundle["secrets"]))  # type: ignore[call-overload]  # a list, as it was just put there
+    result = None
+    with tempfile.TemporaryFile() as told:
+        far = subprocess.Popen([sys.executable, "-m", FAR], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=told, text=True)
+        assert far.stdin is not None
+        assert far.stdout is not None
+        with far.stdin as given:
+            given.write(json.dumps(bundle) + "\n")
+        for line in far.stdout:
+            word = line.removeprefix(SAYS)
+            kind = json.loads(word) if word != line else {}
+            if kind.get("type") == "result":
+                result = word.strip()
+            elif kind.get("type") in ("began", "ended"):
+                _say(f"cell {kind['number'] + 1} {kind['type']}")
+        if (code := far.wait()) and result is None:
+            size = told.seek(0, os.SEEK_END)
+            told.seek(max(0, size - TAIL))
+            _say(redact(told.read().decode("utf-8", "replace"), secrets))
+            _say(f"what executed it ended with {signal.Signals(-code).name if code < 0 else code}")
+    return result
+
+
+def _leave(exchange: Exchange, result: str) -> None:
+    """Leave the result, or why it cannot be left. It may have taken hours, so a hub that is out of reach is asked again."""
+    for pause in PAUSES:
+        try:
+            exchange.put({RESULT: packed(result)})
+        except Refused as error:
+            result = json.dumps({"type": "result", "status": "failed", "reason": error.what, "todo": error.todo})
+        except PlatformError as error:
+            if error.permanent:
+                raise
+            _say(error.what)
+            time.sleep(pause)
+        else:
+            return
+    exchange.put({RESULT: packed(result)})
+
+
+def _say(text: str) -> None:
+    """A line for the job's log."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
