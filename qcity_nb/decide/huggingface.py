@@ -29,24 +29,6 @@ if [ -n "$QCITY_REPO" ]; then qcity up --repo "$QCITY_REPO"; else cd "$HOME"; qc
 while qcity engine status; do sleep 30; done
 """
 
-_ERRAND = """set -e; umask 077; cd "$(mktemp -d)"
-python - <<'END'
-import base64, os, pathlib, urllib.parse, urllib.request
-class Home(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, asked, *more):
-        new = super().redirect_request(asked, *more)
-        if new is not None and urllib.parse.urlsplit(new.full_url)[:2] != urllib.parse.urlsplit(asked.full_url)[:2]:
-            new.remove_header("Authorization")
-        return new
-of = os.environ
-url = f"{of['QCITY_HUB']}/datasets/{of['QCITY_EXCHANGE']}/resolve/{of['QCITY_BRANCH']}/wheel"
-asked = urllib.request.Request(url, headers={"Authorization": "Bearer " + of["QCITY_TOKEN"]})
-with urllib.request.build_opener(Home).open(asked, timeout=60) as reply:
-    pathlib.Path(of["QCITY_WHEEL"]).write_bytes(base64.b64decode(reply.read()))
-END
-python -m pip install -q --no-input "./$QCITY_WHEEL[run]"
-exec python -m qcity_nb.kinds.places.errand
-"""
 SETUP = 900.0
 """Seconds that a job gets to install and to hand back, beside those of its notebook; a quarter of its time if that is less."""
 RUN_LABEL = "qcity-run"
@@ -95,6 +77,20 @@ class Repo:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Branch:
+    """A branch of a dataset."""
+
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refs:
+    """What a dataset's names lead to."""
+
+    branches: tuple[Branch, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Errand:
     """What one job does for one attempt at a run.
 
@@ -123,16 +119,19 @@ def errand(data: bytes, *, seconds: float) -> Errand:
     return Errand(token=told["token"], bundle=json.dumps(told), secrets=json.dumps(private), seconds=int(told["timeout"] + setup))
 
 
-def request_errand(config: PlaceConfig, what: Errand, *, flavor: str, where: Mapping[str, str], token: str) -> dict[str, object]:
+def request_errand(
+    config: PlaceConfig, what: Errand, *, script: str, flavor: str, where: Mapping[str, str], token: str
+) -> dict[str, object]:
     """The body that asks for a job which does an errand.
 
     Args:
+        script: begins it there.
         where: variables that say where its files are.
         token: may read and write them.
     """
     return {
         "dockerImage": config.options.get("image", IMAGE),
-        "command": ["sh", "-c", _ERRAND],
+        "command": ["sh", "-c", script],
         "arguments": [],
         "environment": dict(where),
         "secrets": {"QCITY_TOKEN": token, "QCITY_PRIVATE": what.secrets},

@@ -58,6 +58,7 @@ class FakeHub(Forge):
         """What the hub says."""
         routes: list[tuple[str, str, Callable[[Request, Dataset, dict[str, str]], Reply]]] = [
             ("GET", API, self._revision),
+            ("GET", f"{API}/refs", self._refs),
             ("GET", f"{API}/revision/{{ref}}", self._revision),
             ("POST", f"{API}/branch/{{ref}}", self._branch),
             ("DELETE", f"{API}/branch/{{ref}}", self._no_branch),
@@ -93,6 +94,10 @@ class FakeHub(Forge):
             return _error(404, f"Invalid rev id: {ref}", "RevisionNotFound")
         files = [{"rfilename": path} for path in sorted(dataset.commits[sha])]
         return sends({"id": f"{args['owner']}/{args['name']}", "sha": sha, "private": dataset.private, "tags": [], "siblings": files})
+
+    def _refs(self, _request: Request, dataset: Dataset, _args: dict[str, str]) -> Reply:
+        known = [{"name": name, "ref": f"refs/heads/{name}", "targetCommit": sha} for name, sha in dataset.branches.items()]
+        return sends({"branches": known, "converts": [], "tags": []})
 
     def _branch(self, request: Request, dataset: Dataset, args: dict[str, str]) -> Reply:
         start = dataset.find(request.json().get("startingPoint") or "main")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -113,6 +114,20 @@ def test_a_job_that_dies_loses_the_attempt_and_the_run_begins_again(at, face):
     assert "ended without a result" in row.attempts[0].reason
     assert "exit code: 1" in row.attempts[0].reason
     assert "ended with SIGKILL" in (face.room / f"{face.jobs[0]['id']}.log").read_text()
+    assert list(face.datasets["octo/qcity-runs"].branches) == ["main"]
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_leaves_a_job_which_the_next_attempt_ends(at, face):
+    marks, go = at.folder / "marks", at.folder / "go"
+    run = at.city.notebooks.run(at.write(WAITS.format(marks=str(marks), go=str(go))), executor="place:face")
+    begun(marks)
+    os.kill(at.worker, signal.SIGKILL)
+    begun(marks, 2)
+    assert [job["status"]["stage"] for job in face.jobs] == ["CANCELED", "RUNNING"]
+    go.touch()
+    row = run.wait(SECONDS).row
+    assert (row.state, row.attempt, row.losses) == (RunState.DONE, 2, 1)
     assert list(face.datasets["octo/qcity-runs"].branches) == ["main"]
 
 

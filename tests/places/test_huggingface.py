@@ -15,13 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import requests
 
 from qcity_nb.decide import huggingface as decide
 from qcity_nb.decide.remote import SAYS
 from qcity_nb.errors import BadInput, PlaceError, PlatformError, Refused
 from qcity_nb.io import secrets
 from qcity_nb.kinds.forges.http import Caller
-from qcity_nb.kinds.places import exchange, open_place, parcel
+from qcity_nb.kinds.places import exchange, open_place, parcel, sending
 from qcity_nb.kinds.places.exchange import RESULT, Exchange, packed, unpacked
 from qcity_nb.kinds.places.huggingface import KIND
 from qcity_nb.model.fleet import PlaceConfig
@@ -203,10 +204,10 @@ def errand(hub, config, home):
         over.set()
 
 
-def left(hub, dataset="octo/qcity-runs"):
-    """Leave a result, as a job does."""
-    caller = Caller(hub.root, {"Authorization": f"Bearer {hub.token}"}, who="Hugging Face")
-    Exchange(caller, dataset, "qcity-run-a1").put({RESULT: packed('{"type":"result"}')})
+def left(hub):
+    """Leave a result, as the newest job does."""
+    caller, where = Caller(hub.root, {"Authorization": f"Bearer {hub.token}"}, who="Hugging Face"), hub.jobs[-1]["environment"]
+    Exchange(caller, where["QCITY_EXCHANGE"], where["QCITY_BRANCH"]).put({RESULT: packed('{"type":"result"}')})
 
 
 def test_an_errand_is_a_job_beside_the_engines_and_its_files_go_away(hub, config, home, errand):
@@ -217,14 +218,15 @@ def test_an_errand_is_a_job_beside_the_engines_and_its_files_go_away(hub, config
     engine, job = hub.jobs
     assert job["labels"] == {"qcity-run": "a1", "qcity-place": "job"}
     assert job["timeoutSeconds"] == 7200
-    assert (job["environment"]["QCITY_EXCHANGE"], job["environment"]["QCITY_BRANCH"]) == ("octo/mine", "qcity-run-a1")
+    branch = f"qcity-run-{sending.owner(home)}-a1"
+    assert (job["environment"]["QCITY_EXCHANGE"], job["environment"]["QCITY_BRANCH"]) == ("octo/mine", branch)
     assert hub.secrets[job["id"]] == {"QCITY_TOKEN": hub.token, "QCITY_PRIVATE": json.dumps({"env": {"PASSWORD": "hush"}, "secrets": ["hush"]})}
     dataset = hub.datasets["octo/mine"]
-    files = dataset.commits[dataset.branches["qcity-run-a1"]]
+    files = dataset.commits[dataset.branches[branch]]
     assert json.loads(unpacked(files["bundle"].decode())) == {"token": "a1", "notebook": "{}", "kernel": "python3", "timeout": 7200 - 900}
     assert base64.b64decode(files["wheel"]).startswith(b"PK")
     assert engine["id"] in open_place(config, home=home).status().sentence
-    left(hub, "octo/mine")
+    left(hub)
     hub.set_stage(job["id"], "COMPLETED")
     said.result(30)
     assert [json.loads(line.removeprefix(SAYS)) for line in heard] == [{"type": "said", "tail": ""}, {"type": "result"}]
@@ -276,11 +278,27 @@ def test_an_outage_of_hugging_face_ends_no_errand(hub, errand):
     assert len(heard) == 2
 
 
+def test_what_a_killed_worker_left_is_ended_by_the_next_attempt_and_nobody_elses_is_touched(hub, home, errand):
+    dataset, ours = hub.dataset("octo/qcity-runs"), f"qcity-run-{sending.owner(home)}"
+    others = "qcity-run-00000000-b2"
+    for branch in (f"{ours}-dead", others):
+        dataset.put(branch, {"bundle": b"x"}, "sent")
+        body = {"command": ["true"], "environment": {}, "dockerImage": "x", "labels": {"qcity-run": branch.rpartition("-")[2]}}
+        requests.post(f"{hub.root}/api/jobs/octo", json=body, headers={"Authorization": f"Bearer {hub.token}"}, timeout=10).raise_for_status()
+    begin, _, over = errand
+    said = begin()
+    hub.wait(lambda: len(hub.jobs) == 3)
+    over.set()
+    said.result(30)
+    assert [job["status"]["stage"] for job in hub.jobs] == ["CANCELED", "SCHEDULING", "CANCELED"]
+    assert list(dataset.branches) == ["main", others]
+
+
 def test_a_result_that_cannot_be_read_is_a_sentence(hub, errand):
     begin, _, _ = errand
     said = begin()
     hub.wait(lambda: hub.jobs)
-    hub.datasets["octo/qcity-runs"].put("qcity-run-a1", {RESULT: packed(os.urandom(99).hex())[:60].encode()}, "cut")
+    hub.datasets["octo/qcity-runs"].put(hub.jobs[0]["environment"]["QCITY_BRANCH"], {RESULT: packed(os.urandom(99).hex())[:60].encode()}, "cut")
     hub.set_stage(hub.jobs[0]["id"], "COMPLETED")
     with pytest.raises(PlaceError, match="the result in the dataset octo/qcity-runs cannot be read"):
         said.result(30)

@@ -37,6 +37,7 @@ def test_the_official_client_makes_a_private_dataset_and_removes_a_branch_with_i
         api.create_repo("ann/runs", repo_type="dataset", private=True, exist_ok=True)
     assert api.repo_info("ann/runs", repo_type="dataset").private
     api.create_branch("ann/runs", branch="a", repo_type="dataset")
+    assert [one.name for one in api.list_repo_refs("ann/runs", repo_type="dataset").branches] == ["main", "a"]
     api.upload_file(path_or_fileobj=b"one", path_in_repo="result", repo_id="ann/runs", repo_type="dataset", revision="a")
     api.delete_branch("ann/runs", branch="a", repo_type="dataset")
     assert list(hub.datasets["ann/runs"].branches) == ["main"]

@@ -15,7 +15,7 @@ import time
 import zlib
 from collections.abc import Mapping
 
-from ...decide.huggingface import Repo
+from ...decide.huggingface import Refs, Repo
 from ...decide.wording import size
 from ...errors import PlatformError, QCityError, Refused
 from ..forges.http import Caller
@@ -84,6 +84,10 @@ class Exchange:
         """Remove the branch and all that is in it, if that can be done."""
         with contextlib.suppress(QCityError):
             self._caller.send("DELETE", f"{self._api}/branch/{self.branch}", type(None))
+
+    def branches(self) -> list[str]:
+        """The branches there are. Raises `PlatformError`."""
+        return [one.name for one in self._caller.get(f"{self._api}/refs", Refs).branches]
 
     def _repo(self) -> Repo:
         """The dataset; it is made if there is none. The hub makes one repository of a user at a time, and refuses others with a conflict."""

@@ -6,7 +6,6 @@ one notebook for others: it and the result go through the exchange, a private da
 
 from __future__ import annotations
 
-import base64
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,21 +15,21 @@ from pathlib import Path
 
 from ...decide import huggingface, places
 from ...decide.huggingface import Hardware, Job, Who
-from ...decide.remote import SAYS, Said
+from ...decide.remote import Said
 from ...decide.wording import line, sentence
-from ...errors import BadInput, NotFound, PlaceError, PlatformError, QCityError, Refused
+from ...errors import BadInput, NotFound, PlaceError, QCityError, Refused
 from ...io import secrets
 from ...model.fleet import PlaceConfig
 from ...model.home import Home
 from ...model.place import Parcel, PlaceReport, PlaceState, Ruling, Running, Sighting
 from ..forges.http import Caller
-from .exchange import BUNDLE, NAME, RESULT, WHEEL, Exchange, packed, unpacked
+from .exchange import NAME
 from .hosted import Heard
 from .jobs import Jobs
+from .sending import Sending
 
 BASE, HOURS, TOKEN = "https://huggingface.co", 6.0, "huggingface"
 LIVING = {"RUNNING": Running.UP, "SCHEDULING": Running.STARTING}
-BEGUN = f'{SAYS} {{"type":"said","tail":""}}'
 
 
 class HuggingFace:
@@ -108,25 +107,9 @@ class HuggingFace:
             raise PlaceError(report.why, report.todo, permanent=True)
         what = huggingface.errand(data, seconds=(report.hours or self._hours) * 3600)
         dataset = self.config.options.get("exchange") or f"{self._caller.get('/api/whoami-v2', Who).name}/qcity-runs"
-        exchange = Exchange(self._caller, dataset, f"qcity-run-{what.token}")
-        try:
-            exchange.open()
-            wheel = Path(parcel.wheel)
-            exchange.put({BUNDLE: packed(what.bundle), WHEEL: base64.b64encode(wheel.read_bytes()).decode()})
-            where = {"QCITY_HUB": self._base, "QCITY_EXCHANGE": dataset, "QCITY_BRANCH": exchange.branch, "QCITY_WHEEL": wheel.name}
-            body = huggingface.request_errand(self.config, what, flavor=self._flavor, where=where, token=self._token)
-            job = self._jobs.ask_once(body, huggingface.RUN_LABEL, what.token)
-            heard(BEGUN)
-            job = self._jobs.followed(job, over)
-            if result := exchange.get(RESULT):
-                heard(f"{SAYS} {unpacked(result)}")
-            return Said(code=0, out=self._state(job).sentence)
-        except PlatformError as error:
-            raise PlaceError(error.what, error.todo) from error
-        except ValueError as error:
-            raise PlaceError(f"the result in the dataset {dataset} cannot be read ({error})", "The run begins again") from None
-        finally:
-            exchange.remove()
+        sending = Sending(self.config, home=self._home, caller=self._caller, jobs=self._jobs, dataset=dataset, what=what)
+        job = sending.run(Path(parcel.wheel), heard, over, flavor=self._flavor, token=self._token)
+        return Said(code=0, out=self._state(job).sentence)
 
     def _job(self) -> Job | None:
         ours = self._jobs.labelled("qcity", self.config.name)
