@@ -69,7 +69,8 @@ def test_it_is_executed_in_a_job_and_its_secrets_are_in_no_file_and_no_log(at, f
     secrets.keep(at.city.link.store.home, "DB_PASSWORD", HUSH)
     shows = "import os\nprint(len(os.environ['DB_PASSWORD']), os.environ['DB_PASSWORD'])\nos.system('echo outside $DB_PASSWORD >/proc/$PPID/fd/2')"
     where = "print(os.environ['HOME'], [name for name in os.environ if name in ('QCITY_TOKEN', 'QCITY_PRIVATE')])"
-    path = at.write("print(n + 1)", shows, where, parameters="n = 1")
+    makes = "open(os.environ['QCITY_ARTIFACTS'] + '/a.txt', 'w').write('made')"
+    path = at.write("print(n + 1)", shows, where, makes, parameters="n = 1")
     run = at.city.notebooks.run(path, {"n": 41}, executor="place:face", secrets=["DB_PASSWORD"], timeout=600).wait(SECONDS)
     assert (run.state, run.row.reason) == (RunState.DONE, "")
     assert [cell.state for cell in run.row.cells] == [CellState.DONE] * len(run.row.cells)
@@ -78,6 +79,7 @@ def test_it_is_executed_in_a_job_and_its_secrets_are_in_no_file_and_no_log(at, f
     assert [cells[number].outputs[0].text for number in (2, 3)] == ["42\n", "18 ***\n"]
     assert cells[4].outputs[0].text == f"{face.room / job['id']} []\n"
     assert job["timeoutSeconds"] == 600 + 900
+    assert [path.read_text() for path in run.artifacts] == ["made"]
     told = dict(written(face))
     assert {BUNDLE, RESULT} <= told.keys()
     log = (face.room / f"{job['id']}.log").read_text()

@@ -68,6 +68,16 @@ def test_a_result_that_is_too_large_is_said_instead(branch, monkeypatch):
     assert "the result has" in result["reason"]
 
 
+def test_artifacts_that_are_too_large_stay_there_and_the_notebook_comes(branch, monkeypatch):
+    sent(branch, "import os, random; open(os.environ['QCITY_ARTIFACTS'] + '/a', 'wb').write(random.Random(3).randbytes(30000)); print('made')")
+    monkeypatch.setattr(exchange, "LARGEST", 5000)
+    assert errand.main() == 0
+    result = json.loads(unpacked(branch.get(RESULT)))
+    assert (result["status"], result["artifacts"]) == ("", "")
+    assert result["left"].startswith("its artifacts stayed where it ran: the result has")
+    assert json.loads(result["notebook"])["cells"][0]["outputs"][0]["text"] == ["made\n"]
+
+
 def test_a_bundle_that_is_gone_is_a_line_in_the_log(branch, capsys):
     assert errand.main() == 1
     assert "nobody wants its result" in capsys.readouterr().out

@@ -66,10 +66,11 @@ def main() -> int:
     return 0
 
 
-def _executed(bundle: dict[str, object]) -> str | None:
+def _executed(bundle: dict[str, object]) -> dict[str, object] | None:
     """The result; None when what executed it died."""
     secrets = tuple(map(str, bundle["secrets"]))  # type: ignore[call-overload]  # a list, as it was just put there
-    result = None
+    result: dict[str, object] | None = None
+    pieces: list[str] = []
     with tempfile.TemporaryFile() as told:
         far = subprocess.Popen([sys.executable, "-m", FAR], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=told, text=True)
         assert far.stdin is not None
@@ -81,7 +82,9 @@ def _executed(bundle: dict[str, object]) -> str | None:
                 word = line.removeprefix(SAYS)
                 kind = json.loads(word) if word != line else {}
                 if kind.get("type") == "result":
-                    result = word.strip()
+                    result = {**kind, "artifacts": "".join(pieces)}
+                elif kind.get("type") == "piece":
+                    pieces.append(kind["data"])
                 elif kind.get("type") in ("began", "ended"):
                     _say(f"cell {kind['number'] + 1} {kind['type']}")
         if (code := far.wait()) and result is None:
@@ -92,13 +95,16 @@ def _executed(bundle: dict[str, object]) -> str | None:
     return result
 
 
-def _leave(exchange: Exchange, result: str) -> None:
+def _leave(exchange: Exchange, result: dict[str, object]) -> None:
     """Leave the result, or why it cannot be left. It may have taken hours, so a hub that is out of reach is asked again."""
     for pause in PAUSES:
         try:
-            exchange.put({RESULT: packed(result)})
+            exchange.put({RESULT: packed(json.dumps(result))})
         except Refused as error:
-            result = json.dumps({"type": "result", "status": "failed", "reason": error.what, "todo": error.todo})
+            if result.get("artifacts"):
+                result = {**result, "artifacts": "", "left": f"its artifacts stayed where it ran: {error.what}"}
+            else:
+                result = {"type": "result", "status": "failed", "reason": error.what, "todo": error.todo}
         except PlatformError as error:
             if error.permanent:
                 raise
@@ -106,7 +112,7 @@ def _leave(exchange: Exchange, result: str) -> None:
             time.sleep(pause)
         else:
             return
-    exchange.put({RESULT: packed(result)})
+    exchange.put({RESULT: packed(json.dumps(result))})
 
 
 def _say(text: str) -> None:
