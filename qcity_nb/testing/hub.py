@@ -41,12 +41,13 @@ class Dataset:
 
 
 class FakeHub(Forge):
-    """The hub. `tokens` may read and write everything; `datasets` are there."""
+    """The hub. `tokens` may read and write everything; `datasets` are there; `cache`, an origin or "/", is where a redirect leads to files."""
 
     def __init__(self, *, now: Callable[[], datetime] = utcnow) -> None:
         super().__init__(now=now)
         self.tokens = {"hf_stand_in"}
         self.datasets: dict[str, Dataset] = {}
+        self.cache = ""
 
     def dataset(self, name: str) -> Dataset:
         """Make a dataset with its first commit."""
@@ -65,6 +66,7 @@ class FakeHub(Forge):
             ("POST", f"{API}/preupload/{{ref}}", self._preupload),
             ("POST", f"{API}/commit/{{ref}}", self._commit),
             ("GET", "/datasets/{owner}/{name}/resolve/{sha}/{path}", self._resolve),
+            ("GET", "/api/resolve-cache/datasets/{owner}/{name}/{sha}/{path}", self._resolve),
         ]
         if request.header("Authorization").removeprefix("Bearer ") not in self.tokens:
             return _error(401, "Invalid username or password.", "")
@@ -128,10 +130,13 @@ class FakeHub(Forge):
         sha = dataset.put(args["ref"], files, header["value"]["summary"])
         return sends({"success": True, "commitOid": sha, "commitUrl": f"{self.url}/datasets/{args['owner']}/{args['name']}/commit/{sha}"})
 
-    def _resolve(self, _request: Request, dataset: Dataset, args: dict[str, str]) -> Reply:
+    def _resolve(self, request: Request, dataset: Dataset, args: dict[str, str]) -> Reply:
         sha = dataset.find(args["sha"])
         if sha is None:
             return _error(404, "Invalid rev id", "RevisionNotFound")
+        if self.cache and not request.path.startswith("/api/"):
+            there = f"/api/resolve-cache/datasets/{args['owner']}/{args['name']}/{sha}/{args['path']}"
+            return Reply(status=307, headers={"Location": self.cache.rstrip("/") + there})
         content = dataset.commits[sha].get(args["path"])
         if content is None:
             return _error(404, "Entry not found", "EntryNotFound")

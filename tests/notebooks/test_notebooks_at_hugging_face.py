@@ -42,6 +42,7 @@ def container(tmp_path_factory, dependencies, python):
 @pytest.fixture
 def face(tmp_path, container):
     with FakeHuggingFace(room=tmp_path / "jobs", env=container) as fake:
+        fake.cache = "/"
         yield fake
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import random
+import subprocess
+import sys
 
 import pytest
 from nbformat import v4
@@ -11,8 +15,9 @@ from papermill.execute import prepare_notebook_metadata
 
 from qcity_nb.kinds.forges.http import Caller
 from qcity_nb.kinds.places import errand, exchange
-from qcity_nb.kinds.places.exchange import BUNDLE, RESULT, Exchange, packed, unpacked
+from qcity_nb.kinds.places.exchange import BUNDLE, RESULT, WHEEL, Exchange, packed, unpacked
 from qcity_nb.testing import faults
+from qcity_nb.testing.forge import Forge
 from qcity_nb.testing.huggingface import FakeHuggingFace
 
 pytestmark = [pytest.mark.real]
@@ -88,3 +93,19 @@ def test_a_hub_that_does_not_know_the_token_any_more_is_a_line_in_the_log(face, 
     face.tokens, face.token = set(), "hf_another"
     assert errand.main() == 1
     assert "does not accept the token" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_the_script_keeps_the_token_at_home_and_not_on_its_way_to_another_origin(face, branch, tmp_path, away):
+    branch.put({WHEEL: base64.b64encode(b"PK wheel").decode()})
+    fetches = errand.SCRIPT.partition("<<'END'\n")[2].partition("\nEND\n")[0]
+    with Forge() as other:
+        face.cache = other.root if away else "/"
+        env = {**os.environ, "QCITY_WHEEL": "a.whl"}
+        done = subprocess.run([sys.executable, "-c", fetches], env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
+        asked = [(line.path, "Authorization" in line.headers) for line in other.log]
+    if away:
+        assert [told for _, told in asked] == [False]
+        assert done.returncode == 1
+    else:
+        assert (tmp_path / "a.whl").read_bytes() == b"PK wheel", done.stderr
