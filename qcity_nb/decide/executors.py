@@ -12,7 +12,7 @@ from ..model.schedule import RunPlan
 from ..model.service import Sandbox
 from .wording import did_you_mean, line, nearest
 
-EXECUTE = ("here", "ssh", "colab")
+EXECUTE = ("here", "ssh", "colab", "huggingface")
 """The kinds of places that execute notebooks for others."""
 INSTEAD = f"Places of these kinds do: {', '.join(EXECUTE)}"
 WORDS = ("dask", "dask://HOST:PORT", "place:NAME")

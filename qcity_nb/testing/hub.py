@@ -1,4 +1,4 @@
-"""A stand-in of Hugging Face's hub over loopback HTTP, as far as leases need it: a dataset's branches, commits with a parent, files.
+"""A stand-in of Hugging Face's hub over loopback HTTP, as far as leases and runs need it: datasets, their branches, commits with a parent, files.
 
 tests/testing/test_hub.py has the official client drive it, where that is installed.
 """
@@ -10,8 +10,9 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from .exchange import Request, address, sends
+from .exchange import Request, address, sends, utcnow
 from .faults import Reply
 from .forge import Forge
 
@@ -22,6 +23,7 @@ API = "/api/datasets/{owner}/{name}"
 class Dataset:
     """One repository: branch -> sha, sha -> path -> content."""
 
+    private: bool = True
     branches: dict[str, str] = field(default_factory=dict)
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
@@ -39,12 +41,13 @@ class Dataset:
 
 
 class FakeHub(Forge):
-    """The hub. `tokens` may read and write everything; `datasets` are there."""
+    """The hub. `tokens` may read and write everything; `datasets` are there; `cache`, an origin or "/", is where a redirect leads to files."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, now: Callable[[], datetime] = utcnow) -> None:
+        super().__init__(now=now)
         self.tokens = {"hf_stand_in"}
         self.datasets: dict[str, Dataset] = {}
+        self.cache = ""
 
     def dataset(self, name: str) -> Dataset:
         """Make a dataset with its first commit."""
@@ -55,26 +58,48 @@ class FakeHub(Forge):
     def answer(self, request: Request) -> Reply:
         """What the hub says."""
         routes: list[tuple[str, str, Callable[[Request, Dataset, dict[str, str]], Reply]]] = [
+            ("GET", API, self._revision),
+            ("GET", f"{API}/refs", self._refs),
             ("GET", f"{API}/revision/{{ref}}", self._revision),
             ("POST", f"{API}/branch/{{ref}}", self._branch),
+            ("DELETE", f"{API}/branch/{{ref}}", self._no_branch),
             ("POST", f"{API}/preupload/{{ref}}", self._preupload),
             ("POST", f"{API}/commit/{{ref}}", self._commit),
             ("GET", "/datasets/{owner}/{name}/resolve/{sha}/{path}", self._resolve),
+            ("GET", "/api/resolve-cache/datasets/{owner}/{name}/{sha}/{path}", self._resolve),
         ]
         if request.header("Authorization").removeprefix("Bearer ") not in self.tokens:
             return _error(401, "Invalid username or password.", "")
+        if (request.method, request.path) == ("POST", "/api/repos/create"):
+            return self._create(request)
         for method, pattern, act in routes:
             if request.method == method and (args := address(pattern, request.raw)) is not None:
                 known = self.datasets.get(f"{args['owner']}/{args['name']}")
                 return _error(404, "Repository not found", "RepoNotFound") if known is None else act(request, known, args)
         return _error(404, "Not Found", "")
 
+    def _create(self, request: Request) -> Reply:
+        body = request.json()
+        name = f"{body['organization']}/{body['name']}"
+        if body.get("type") != "dataset" or body.get("visibility") not in ("private", "public"):
+            return _error(400, "Invalid body", "")
+        known = {"name": name, "url": f"{self.url}/datasets/{name}"}
+        if name in self.datasets:
+            return sends({"error": "You already created this dataset repo", **known}, 409)
+        self.dataset(name).private = body["visibility"] == "private"
+        return sends(known)
+
     def _revision(self, _request: Request, dataset: Dataset, args: dict[str, str]) -> Reply:
-        sha = dataset.find(args["ref"])
+        ref = args.get("ref", "main")
+        sha = dataset.find(ref)
         if sha is None:
-            return _error(404, f"Invalid rev id: {args['ref']}", "RevisionNotFound")
+            return _error(404, f"Invalid rev id: {ref}", "RevisionNotFound")
         files = [{"rfilename": path} for path in sorted(dataset.commits[sha])]
-        return sends({"id": f"{args['owner']}/{args['name']}", "sha": sha, "private": True, "tags": [], "siblings": files})
+        return sends({"id": f"{args['owner']}/{args['name']}", "sha": sha, "private": dataset.private, "tags": [], "siblings": files})
+
+    def _refs(self, _request: Request, dataset: Dataset, _args: dict[str, str]) -> Reply:
+        known = [{"name": name, "ref": f"refs/heads/{name}", "targetCommit": sha} for name, sha in dataset.branches.items()]
+        return sends({"branches": known, "converts": [], "tags": []})
 
     def _branch(self, request: Request, dataset: Dataset, args: dict[str, str]) -> Reply:
         start = dataset.find(request.json().get("startingPoint") or "main")
@@ -84,6 +109,11 @@ class FakeHub(Forge):
             return _error(404, "Invalid rev id", "RevisionNotFound")
         dataset.branches[args["ref"]] = start
         return Reply(status=201)
+
+    def _no_branch(self, _request: Request, dataset: Dataset, args: dict[str, str]) -> Reply:
+        if args["ref"] == "main" or dataset.branches.pop(args["ref"], None) is None:
+            return _error(404, f"Invalid rev id: {args['ref']}", "RevisionNotFound")
+        return Reply(status=200)
 
     def _preupload(self, request: Request, _dataset: Dataset, _args: dict[str, str]) -> Reply:
         files = [{"path": one["path"], "uploadMode": "regular", "shouldIgnore": False} for one in request.json()["files"]]
@@ -100,10 +130,13 @@ class FakeHub(Forge):
         sha = dataset.put(args["ref"], files, header["value"]["summary"])
         return sends({"success": True, "commitOid": sha, "commitUrl": f"{self.url}/datasets/{args['owner']}/{args['name']}/commit/{sha}"})
 
-    def _resolve(self, _request: Request, dataset: Dataset, args: dict[str, str]) -> Reply:
+    def _resolve(self, request: Request, dataset: Dataset, args: dict[str, str]) -> Reply:
         sha = dataset.find(args["sha"])
         if sha is None:
             return _error(404, "Invalid rev id", "RevisionNotFound")
+        if self.cache and not request.path.startswith("/api/"):
+            there = f"/api/resolve-cache/datasets/{args['owner']}/{args['name']}/{sha}/{args['path']}"
+            return Reply(status=307, headers={"Location": self.cache.rstrip("/") + there})
         content = dataset.commits[sha].get(args["path"])
         if content is None:
             return _error(404, "Entry not found", "EntryNotFound")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import random
 import shutil
 import tempfile
 from pathlib import Path
@@ -27,6 +28,7 @@ dependencies, python = _conftest.dependencies, _conftest.python
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 SECONDS = 200
 """The first run of a place installs the package there."""
+SHOWS = "import os; print(os.environ['HOME']); open(os.environ['QCITY_ARTIFACTS'] + '/a.txt', 'w').write('made')"
 WAITS = "import os, time\nopen({marks!r}, 'a').write('x')\nprint('waits')\nwhile not os.path.exists({go!r}):\n    time.sleep(0.05)"
 
 
@@ -51,7 +53,7 @@ def marked(desk, box):
     marks, go = box.home / "marks", box.home / "go"
     for path in (marks, go):
         path.unlink(missing_ok=True)
-    return desk.write("1", WAITS.format(marks=str(marks), go=str(go)), "import os; print(os.environ['HOME'])"), marks, go
+    return desk.write("1", WAITS.format(marks=str(marks), go=str(go)), SHOWS), marks, go
 
 
 def begun(marks, number=1):
@@ -71,6 +73,25 @@ def test_this_machine_is_a_place_too(desk, monkeypatch):
         run.resume()
 
 
+def test_artifacts_come_back_also_when_a_cell_failed(desk):
+    desk.city.places.add(PlaceConfig(name="me", kind="here"))
+    makes = "import os, random\nopen(os.environ['QCITY_ARTIFACTS'] + '/a.bin', 'wb').write(random.Random(7).randbytes(3_000_000))"
+    for cells, state in (([makes], RunState.DONE), ([makes, "1/0"], RunState.FAILED)):
+        run = desk.city.notebooks.run(desk.write(*cells), executor="place:me").wait(SECONDS)
+        assert run.row.state is state
+        (kept,) = run.artifacts
+        assert kept.read_bytes() == random.Random(7).randbytes(3_000_000)
+
+
+def test_artifacts_that_are_too_many_are_a_sentence_and_the_run_is_done(desk):
+    desk.city.places.add(PlaceConfig(name="me", kind="here"))
+    makes = "import os\nwith open(os.environ['QCITY_ARTIFACTS'] + '/a.bin', 'wb') as file:\n    file.truncate(70 << 20)"
+    run = desk.city.notebooks.run(desk.write(makes), executor="place:me").wait(SECONDS)
+    assert run.row.state is RunState.DONE
+    assert "its artifacts stayed where it ran: they have 73 MB, and 64 MB come back" in run.row.reason
+    assert run.artifacts == ()
+
+
 @pytest.mark.slow
 def test_it_is_executed_behind_ssh_and_comes_back(desk, box):
     path, marks, go = marked(desk, box)
@@ -83,6 +104,7 @@ def test_it_is_executed_behind_ssh_and_comes_back(desk, box):
     assert (row.state, row.reason, row.attempt) == (RunState.DONE, "", 1)
     assert [cell.state for cell in row.cells] == [CellState.DONE] * 3
     assert nbformat.read(run.output, as_version=4).cells[2].outputs[0].text == f"{box.home}\n"
+    assert [path.read_text() for path in run.artifacts] == ["made"]
     base = box.home / ".qcity"
     assert [one.name for one in base.iterdir()] == ["box-notebooks"]  # no engine's environment was touched
     assert base.joinpath("box-notebooks").stat().st_mode & 0o077 == 0
@@ -120,12 +142,11 @@ def test_a_host_that_cannot_be_reached_is_one_sentence(desk):
     assert row.reason.startswith("127.0.0.1 port 9 cannot be reached by SSH")
 
 
-@pytest.mark.parametrize("kind", ["shared", "huggingface"])
-def test_places_that_execute_nothing_for_others_say_so_at_once(desk, kind):
-    desk.city.places.add(PlaceConfig(name="other", kind=kind))
-    with pytest.raises(Refused, match=f"other is a place of the kind {kind}, which executes no notebooks for others") as caught:
+def test_a_place_that_executes_nothing_for_others_says_so_at_once(desk):
+    desk.city.places.add(PlaceConfig(name="other", kind="shared"))
+    with pytest.raises(Refused, match="other is a place of the kind shared, which executes no notebooks for others") as caught:
         desk.city.notebooks.run(desk.write("1"), executor="place:other")
-    assert "here, ssh, colab" in caught.value.todo
+    assert "here, ssh, colab, huggingface" in caught.value.todo
 
 
 @pytest.fixture
@@ -141,10 +162,11 @@ def google(tmp_path, monkeypatch, dependencies, python):
 @pytest.mark.slow
 def test_it_is_executed_in_a_colab_of_its_own_which_is_given_back(google, own_desk):
     own_desk.city.places.add(PlaceConfig(name="paid", kind="colab"))
-    run = own_desk.city.notebooks.run(own_desk.write("import os; print(os.environ['HOME'])"), executor="place:paid").wait(SECONDS)
+    run = own_desk.city.notebooks.run(own_desk.write(SHOWS), executor="place:paid").wait(SECONDS)
     assert (run.state, run.row.reason) == (RunState.DONE, "")
     text = nbformat.read(run.output, as_version=4).cells[0].outputs[0].text
     assert text.startswith(str(google / "vm-qcity-paid-"))
+    assert [path.read_text() for path in run.artifacts] == ["made"]
     assert not list(google.glob("vm-*"))
 
 

@@ -143,7 +143,8 @@ def impatient(tmp_path_factory):
 
 
 def test_a_cluster_of_our_own_runs_it_as_this_machine_would(desk):
-    path = desk.write("print(n + 1, run_id)", "import os; print(os.getcwd())", parameters="n = 1\nrun_id = 0")
+    makes = "import os; print(os.getcwd()); open(os.environ['QCITY_ARTIFACTS'] + '/a.txt', 'w').write('made')"
+    path = desk.write("print(n + 1, run_id)", makes, parameters="n = 1\nrun_id = 0")
     run = desk.city.notebooks.run(path, {"n": 41}, executor="dask").wait(90)
     assert (run.state, run.row.reason, run.row.attempt) == (RunState.DONE, "", 1)
     assert [cell.state for cell in run.cells] == [CellState.DONE] * 4
@@ -151,6 +152,7 @@ def test_a_cluster_of_our_own_runs_it_as_this_machine_would(desk):
     nb = nbformat.read(run.output, as_version=4)
     assert nb.cells[2].outputs[0].text == f"42 {run.id}\n"
     assert nb.cells[3].outputs[0].text == f"{desk.folder}\n"
+    assert [one.read_text() for one in run.artifacts] == ["made"]
 
 
 @pytest.mark.parametrize(

@@ -28,3 +28,18 @@ def test_the_official_client_branches_commits_and_is_told_of_a_parent_that_moved
         commit(first, b"two")
     assert caught.value.response.status_code == 412
     assert hub.datasets["ann/leases"].commits[second]["lease.json"] == b"one"
+
+
+def test_the_official_client_makes_a_private_dataset_and_removes_a_branch_with_its_files(hub):
+    official = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed: pip install huggingface_hub")
+    api = official.HfApi(endpoint=hub.url, token="hf_stand_in")
+    for _ in range(2):
+        api.create_repo("ann/runs", repo_type="dataset", private=True, exist_ok=True)
+    assert api.repo_info("ann/runs", repo_type="dataset").private
+    api.create_branch("ann/runs", branch="a", repo_type="dataset")
+    assert [one.name for one in api.list_repo_refs("ann/runs", repo_type="dataset").branches] == ["main", "a"]
+    api.upload_file(path_or_fileobj=b"one", path_in_repo="result", repo_id="ann/runs", repo_type="dataset", revision="a")
+    api.delete_branch("ann/runs", branch="a", repo_type="dataset")
+    assert list(hub.datasets["ann/runs"].branches) == ["main"]
+    with pytest.raises(official.errors.RevisionNotFoundError):
+        api.delete_branch("ann/runs", branch="a", repo_type="dataset")

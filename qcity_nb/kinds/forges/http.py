@@ -70,7 +70,7 @@ class Caller:
             ask = Ask(method="GET", path=follow)
 
     def send(self, method: str, path: str, kind: type[T], body: object | None = None) -> T:
-        """A call that changes something. Raises `PlatformError`."""
+        """A call that changes something; a body of bytes is lines of JSON and sent as it is. Raises `PlatformError`."""
         return self._decode(self._call(Ask(method=method, path=path, body=body)), kind)
 
     def text(self, path: str) -> str:
@@ -125,8 +125,9 @@ class Caller:
         for _ in range(REDIRECTS + 1):
             ours = _origin(url) == _origin(self.base)
             self.calls += 1
-            body = None if ask.body is None else msgspec.json.encode(ask.body)
-            headers = {**self._headers, **more, **({"Content-Type": "application/json"} if body is not None else {})} if ours else {}
+            body = ask.body if ask.body is None or isinstance(ask.body, bytes) else msgspec.json.encode(ask.body)
+            form = {"Content-Type": "application/x-ndjson" if body is ask.body else "application/json"} if body is not None else {}
+            headers = {**self._headers, **more, **form} if ours else {}
             reply = self._session.request(
                 ask.method, url, params=dict(params or {}), data=body, headers=headers, timeout=TIMEOUT, allow_redirects=False
             )

@@ -27,6 +27,7 @@ from ...model.schedule import Cell, CellState, Live, RunState
 from ...model.service import Sandbox
 from ...model.wire import Fact, RunBegan, RunEnded, RunMoved, RunNotebook
 from .. import sandboxes
+from . import crate
 from .control import RENDERER, RENDERS, Control, Kept, inherited
 from .execution import RunEnded as Stopped
 from .execution import execute
@@ -275,13 +276,17 @@ class Attempt(Control):
         result = self._executors.of(plan.executor).run(bundle, self)
         for cell in result.cells:
             pass_on(cell, self)
+        left = result.left or crate.unpack(result.artifacts, path.parent / "artifacts")
         if result.notebook:
             write_whole(result.notebook, path)
         if result.status and (result.notebook or result.status == CANCELLED):
-            raise Stopped(result.status, result.reason, result.todo)
+            raise Stopped(result.status, "; ".join(filter(None, (result.reason, left))), result.todo)
         if result.status:
             raise EngineError(result.reason, result.todo)
-        return nbformat.reads(result.notebook, as_version=4)
+        nb = nbformat.reads(result.notebook, as_version=4)
+        if left:
+            nb.metadata["qcity"]["reason"] = "; ".join(filter(None, (nb.metadata["qcity"].get("reason"), left)))
+        return nb
 
     def _save(self, nb: NotebookNode, path: Path) -> RunEnded:
         told = nb.metadata["qcity"]

@@ -15,7 +15,7 @@ from ..places import noted, open_place, parcel
 from ..places.hosted import Executes
 from .control import Control
 from .executors import Lost
-from .far import Bundle, Result, Word, pass_on
+from .far import Bundle, Piece, Result, Word, pass_on
 
 
 class Elsewhere:
@@ -64,6 +64,7 @@ class Heard:
 
     def __init__(self, control: Control) -> None:
         self._control = control
+        self._pieces: list[str] = []
         self.result: Result | None = None
         self.any = False
 
@@ -76,8 +77,10 @@ class Heard:
         except msgspec.DecodeError:
             return
         self.any = True
-        if isinstance(word, Result):
-            self.result = word
+        if isinstance(word, Piece):
+            self._pieces.append(word.data)
+        elif isinstance(word, Result):
+            self.result = msgspec.structs.replace(word, artifacts=word.artifacts or "".join(self._pieces))
         else:
             pass_on(word, self._control)
 

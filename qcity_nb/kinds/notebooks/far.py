@@ -22,6 +22,7 @@ from ...decide.redact import redact
 from ...decide.remote import SAYS
 from ...errors import QCityError
 from .control import Control, inherited, masked
+from .shut import ARTIFACTS
 
 TOLD_EVERY = 0.25
 """Seconds between two words about what a cell prints."""
@@ -77,7 +78,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, tag="result"):
     """How it ended.
 
     `notebook` is it as executed, empty when nothing was; `status` is set when it did not come to its end (`record` has the words), with the reason;
-    `lost` says that whatever ran it died before.
+    `lost` says that whatever ran it died before. `artifacts` are as `crate` packs them, or `left` says why they stayed there.
     """
 
     notebook: str = ""
@@ -86,9 +87,25 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, tag="result"):
     todo: str = ""
     cells: tuple[Ended, ...] = ()
     lost: bool = False
+    artifacts: str = ""
+    left: str = ""
 
 
-Word = Began | Ended | Said | Result
+class Piece(msgspec.Struct, frozen=True, kw_only=True, tag="piece"):
+    """A part of the artifacts, before the result: whoever reads lines reads no endless ones."""
+
+    data: str
+
+
+Word = Began | Ended | Said | Piece | Result
+PIECE = 1 << 18
+
+
+def words(result: Result) -> Iterator[Word]:
+    """A result in words that are not too long."""
+    for begin in range(0, len(result.artifacts), PIECE):
+        yield Piece(data=result.artifacts[begin : begin + PIECE])
+    yield msgspec.structs.replace(result, artifacts="")
 
 
 def pass_on(word: Word, control: Control) -> None:
@@ -105,7 +122,8 @@ class Follower(Control):
     """Follows a run where it is executed, and sends word of it."""
 
     def __init__(self, bundle: Bundle, send: Callable[[Word], None]) -> None:
-        self.env, self.secrets = {**inherited(), **bundle.env}, bundle.secrets
+        self.env: Mapping[str, str] = {**inherited(), **bundle.env}
+        self.secrets = bundle.secrets
         self._send, self._lock = send, threading.Lock()
         self._stop: Callable[[], object] | None = None
         self._asked = False
@@ -189,23 +207,28 @@ def _remind(follower: Follower, over: threading.Event) -> None:
 def _executed(bundle: Bundle, follower: Follower, folder: str) -> Result:
     import nbformat
 
+    from . import crate
     from .execution import RunEnded, execute
 
     nb = nbformat.reads(bundle.notebook, as_version=4)
     status = reason = todo = ""
-    try:
-        execute(
-            nb,
-            bundle.kernel,
-            progress_bar=False,
-            execution_timeout=bundle.cell_timeout,
-            run_timeout=bundle.timeout,
-            cwd=folder,
-            control=follower,
-        )
-    except RunEnded as error:
-        status, reason, todo = error.status, error.what, error.todo
-    return Result(notebook=nbformat.v4.writes(nb) + "\n", status=status, reason=reason, todo=todo, cells=tuple(follower.cells))
+    with tempfile.TemporaryDirectory(prefix="qcity-artifacts-", ignore_cleanup_errors=True) as kept:
+        follower.env = {**follower.env, ARTIFACTS: kept}
+        try:
+            execute(
+                nb,
+                bundle.kernel,
+                progress_bar=False,
+                execution_timeout=bundle.cell_timeout,
+                run_timeout=bundle.timeout,
+                cwd=folder,
+                control=follower,
+            )
+        except RunEnded as error:
+            status, reason, todo = error.status, error.what, error.todo
+        made, left = crate.pack(Path(kept))
+    text, cells = nbformat.v4.writes(nb) + "\n", tuple(follower.cells)
+    return Result(notebook=text, status=status, reason=reason, todo=todo, cells=cells, artifacts=made, left=left)
 
 
 @contextlib.contextmanager
@@ -232,7 +255,8 @@ def main() -> int:
     follower = Follower(bundle, send)
     if bundle.held:
         threading.Thread(target=_mind, args=(follower,), daemon=True).start()
-    send(run(bundle, follower))
+    for word in words(run(bundle, follower)):
+        send(word)
     return 0
 
 
