@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -36,3 +37,16 @@ def test_what_a_killed_process_left_is_swept_and_what_is_held_or_young_is_not(tm
     os.close(handle)
     folders.swept(tmp_path)
     assert not held.exists()
+
+
+def test_a_socket_has_room_in_its_path_however_long_the_usual_folder_is(tmp_path, monkeypatch):
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    monkeypatch.setattr(folders.tempfile, "tempdir", str(long))  # what TMPDIR does when the process begins
+    folder, handle = folders.fresh(folders.roomy())
+    try:
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(str(folder / "s-5"))
+    finally:
+        folders.remove(folder)
+        os.close(handle)

@@ -9,9 +9,7 @@ import asyncio
 import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from queue import Empty
 from typing import Any
 
@@ -23,7 +21,7 @@ from jupyter_client.manager import AsyncKernelManager
 
 from ...decide.wording import did_you_mean
 from ...errors import EngineError, NotFound
-from ..sandboxes.folders import fresh
+from ..sandboxes.folders import fresh, roomy
 from . import provisioner
 from .shut import Shut
 
@@ -52,7 +50,7 @@ def manager(name: str, shut: Shut | None = None) -> Iterator[AsyncKernelManager]
     Raises:
         NotFound: no such kernel is installed.
     """
-    folder, hold = fresh(Path(tempfile.gettempdir())) if shut is None else (shut.folder, None)
+    folder, hold = fresh(roomy()) if shut is None else (shut.folder, None)
     try:
         ipc: dict[str, Any] = {"transport": "ipc", "ip": str(folder / "s")} if os.name == "posix" else {}
         made = AsyncKernelManager(kernel_name=name, connection_file=str(folder / "kernel.json"), context=_context(), **ipc)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import socket
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from ...model.service import Limits, Sandbox
 from ...ports import Cage
 from .. import sandboxes
 from ..sandboxes import uids
-from ..sandboxes.folders import fresh, give, outermost, remove, replace, tame
+from ..sandboxes.folders import fresh, give, outermost, remove, replace, roomy, tame
 from ..sandboxes.toolchains import visible
 from . import provisioner
 
@@ -60,7 +59,7 @@ class Shut:
         self._holds: list[socket.socket] = []
         if os.geteuid() == 0:
             (self.uid,), self._holds = uids.lease(1)
-        where = Path(tempfile.gettempdir())
+        where = roomy()
         reached = self.level is Sandbox.FULL or walkable(where)
         self.folder, self._hold = fresh(where if reached else EVERYBODYS)
         for name in (".tmp", ".cache", ".ipython", "artifacts"):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import tempfile
 import time
 from collections import deque
 from dataclasses import replace
-from pathlib import Path
 
 import msgspec
 
@@ -18,7 +16,7 @@ from ...model.home import Home
 from ...model.schedule import RunState
 from ...model.service import Sandbox
 from ...model.wire import CancelRun, Hello, RunEnded, RunNotebook
-from ..sandboxes.folders import swept
+from ..sandboxes.folders import roomy, swept
 from . import kernels
 from .attempt import STOPPED, Attempt, Parked, now
 from .executors import Executors
@@ -50,7 +48,7 @@ class Worker:
 
     def run(self) -> None:
         """Work until SIGTERM."""
-        for place in (Path(tempfile.gettempdir()), EVERYBODYS):
+        for place in (roomy(), EVERYBODYS):
             swept(place)
         self.post.listen()
         self.post.facts.send(Hello(sandbox="none"))

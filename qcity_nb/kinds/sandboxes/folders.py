@@ -15,6 +15,7 @@ from .uids import FIRST, LAST
 
 MOST_ENTRIES = 200_000
 PREFIX = "qk-"  # short: a socket's path may have 107 bytes
+LONGEST = 80
 UIDS = range(FIRST, LAST + 1)
 YOUNG = 60.0
 """Seconds in which a folder may have been made and not be held yet."""
@@ -52,6 +53,13 @@ def remove(folder: Path) -> None:
 
     if folder.exists():
         shutil.rmtree(folder, onerror=open_up)
+
+
+def roomy() -> Path:
+    """The folder for temporary ones: the usual one, unless the path of a socket in a folder of it would be too long."""
+    usual = Path(tempfile.gettempdir())
+    others = [Path(one) for one in ("/tmp", "/var/tmp") if os.access(one, os.W_OK | os.X_OK)]  # noqa: S108 - for private folders
+    return next((one for one in (usual, *others) if len(os.fsencode(one)) <= LONGEST), usual)
 
 
 def fresh(where: Path) -> tuple[Path, int]:
