@@ -13,6 +13,8 @@ from .redact import redact
 from .wording import did_you_mean, line
 
 MOST = 40
+LATE = {"plotly": ("plotly.graph_objs._figure", "plotly.graph_objs._layout", "plotly.io._json", "plotly.io._templates", "nbformat")}
+"""What a library imports only when it is first used: a first figure costs tenths of a second, and two where jupyterlab brought its grammars."""
 _SECRET = re.compile(r"(?i)(?:^|_)(?:token|secret|password|passwd|passphrase|(?:api|access|private)_?key|credentials?)$")
 
 
@@ -35,6 +37,12 @@ def imports(cells: Iterable[str]) -> list[str]:
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 found[node.module] = None
     return list(found)[:MOST]
+
+
+def needs(cells: Iterable[str]) -> list[str]:
+    """What a notebook will have imported once it has done its work: what its cells import, and what that imports when it is first used."""
+    found = imports(cells)
+    return [*found, *(late for name in dict.fromkeys(one.partition(".")[0] for one in found) for late in LATE.get(name, ()))]
 
 
 FORMAT = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcity_nb.decide.notebook import MOST, imports
+from qcity_nb.decide.notebook import LATE, MOST, imports, needs
 
 
 def test_imports_of_cells_with_magics_and_of_cells_that_are_no_python():
@@ -26,3 +26,10 @@ def test_there_is_a_limit():
 @given(st.lists(st.text(max_size=60), max_size=5))
 def test_no_text_breaks_it(cells):
     assert len(imports(cells)) <= MOST
+
+
+def test_what_a_library_imports_when_it_is_first_used_is_needed_too():
+    assert needs(["import pandas as pd"]) == ["pandas"]
+    found = needs(["import plotly.graph_objects as go", "import plotly.express"])
+    assert found[:2] == ["plotly.graph_objects", "plotly.express"]
+    assert found[2:] == list(LATE["plotly"])

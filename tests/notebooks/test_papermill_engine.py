@@ -295,6 +295,13 @@ def test_what_a_notebook_imports_is_there_already_and_works_after_a_fork(desk):
         assert desk.text(2) == "64000000 50\n"
 
 
+def test_what_a_first_figure_imports_is_there_already(desk):
+    figure = "import sys\nbefore = set(sys.modules)\nimport plotly.graph_objects as go\ngo.Figure(go.Bar(y=[1])).to_json()"
+    for _ in range(2):
+        desk.run("a = 1", figure, "print(sorted(one for one in set(sys.modules) - before if one.partition('.')[0] in ('narwhals', 'nbformat')))")
+        assert desk.text(2) == "[]\n"
+
+
 def test_a_library_that_starts_threads_is_not_kept_ready(desk, monkeypatch):
     """Nothing is forked from a process with threads: such a library is imported by the notebook itself, as ever."""
     site = Path(sysconfig.get_path("purelib"))

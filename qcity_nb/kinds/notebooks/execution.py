@@ -20,7 +20,7 @@ from nbformat import NotebookNode
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.log import logger
 
-from ...decide.notebook import imports
+from ...decide.notebook import needs
 from ...decide.wording import did_you_mean
 from ...errors import BadInput, EngineError
 from . import kernels
@@ -31,8 +31,6 @@ from .record import CANCELLED, DEAD, DONE, FAILED, TIMED_OUT, Record
 OPTIONS = ("execution_timeout", "run_timeout", "start_timeout", "autosave_cell_every", "max_output", "log_output", "progress_bar", "cwd")
 GRACE = 5.0
 """Seconds that a cell gets after an interrupt before its kernel is killed."""
-
-
 LAST_OUTPUT = 300
 """Seconds that we may take to read what a cell has printed when it is over: nbclient's 4 lose a large output on a busy machine."""
 
@@ -168,10 +166,7 @@ class Client(PapermillNotebookClient):
         assert self.km is not None
         if self.control.kernel is None:
             code = [cell.source for cell in self.nb.cells if cell.cell_type == "code"]
-            hints = imports(code)
-            if any(name.partition(".")[0] == "plotly" for name in hints):
-                hints.append("nbformat")  # a kernel's first figure imports it, and jsonschema with it: two seconds of a core
-            await kernels.start(self.km, cwd, hints, self.control.env)
+            await kernels.start(self.km, cwd, needs(code), self.control.env)
         self.kc = await kernels.connect(self.km, self.startup_timeout)
         self.kc.allow_stdin = False
 
