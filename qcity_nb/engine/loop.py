@@ -247,8 +247,8 @@ class Engine:
             return
         for number in numbers:
             shutil.rmtree(context.home.run(number, 1).parent, ignore_errors=True)
-        if numbers:
-            context.record(lambda connection: runs.forget(connection, numbers))
+        if numbers and context.record(lambda connection: runs.forget(connection, numbers)):
+            del self._due["clear"]  # there may be more: at the next round
 
     def _back_up(self) -> None:
         try:

@@ -11,7 +11,9 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from qcity_nb.engine import loop
 from qcity_nb.model.schedule import CatchUp, Retry, RunPlan, RunState, Schedule
+from qcity_nb.store import runs
 from qcity_nb.testing.machine import Program
 from qcity_nb.testing.oracles import LIVENESS, SAFETY, hold
 
@@ -178,3 +180,22 @@ def test_a_worker_that_dies_at_once_spends_its_budget_rests_and_is_tried_again(m
         world.live_until(world.clock.now() + timedelta(minutes=5))
         hold(world, (*SAFETY, *LIVENESS))
         assert world.ended == {1: "lost", 2: "done"}
+
+
+def test_old_runs_go_however_many_there_are_and_their_notebooks_with_them(make, begin, monkeypatch):
+    monkeypatch.setattr(loop, "KEPT_RUNS", 3)  # two hundred real folders would be felt
+    with make(5, runners={"agent": "command"}) as world:
+        begin(world)
+        for number in range(120):
+            world.ask("notebook.run", "", {"plan": msgspec.to_builtins(RunPlan(notebook="/n.ipynb")), "key": str(number)})
+        world.live_until(world.clock.now() + timedelta(minutes=30))
+        assert len(world.wire.desk.executions) == 120
+        for number in range(1, 121):
+            world.home.run(number, 1).mkdir(parents=True)
+        world.live_until(world.clock.now() + timedelta(minutes=40))
+        for _ in range(3):
+            world.tick()  # an engine does not wait an hour for the rest
+        with world.client.read() as connection:
+            left = [row.id for row in runs.latest_runs(connection, world.client.place, limit=500)]
+        assert left == [118, 119, 120]
+        assert sorted(int(path.name) for path in (world.home.root / "runs").iterdir()) == left
