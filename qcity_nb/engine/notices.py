@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy.engine import Connection
 
@@ -23,6 +23,8 @@ from .context import Context
 from .supervisor import Supervisor
 
 VERB, RUN = "notify", "run:"
+LOOK = timedelta(seconds=30)
+"""How often runs are looked at: there may be many, and nobody waits for a message."""
 RECENT = timedelta(hours=12)
 """What is older was told, or is no news."""
 
@@ -39,6 +41,7 @@ class Notices:
     def __init__(self, context: Context, supervisor: Supervisor, messenger: Messenger | None) -> None:
         self._c, self._supervisor, self._messenger = context, supervisor, messenger
         self._sent: set[str] = set()
+        self._looked: datetime | None = None
 
     def step(self) -> None:
         """Tell what has not been told, and write down what came of it."""
@@ -64,6 +67,9 @@ class Notices:
     def _tell_of_runs(self, known: dict[str, str | None]) -> None:
         """Schedules that begin to fail, are well again, or late. A run of every place's is told by the place that had it."""
         context = self._c
+        if self._looked is not None and context.clock.now() - self._looked < LOOK:
+            return
+        self._looked = context.clock.now()
         with context.store.read() as connection:
             runs = store.recent_runs(connection, context.store.place, since=context.clock.wall() - RECENT)
             told = [store.get_run(connection, context.store.place, number) for number in _bad(known)]
