@@ -1,4 +1,4 @@
-"""Fixtures for all tests: a home, a store on SQLite and on PostgreSQL, the options of the simulator.
+"""Fixtures for all tests: a home, a store on SQLite and on PostgreSQL, what a fresh machine has at hand, the options of the simulator.
 
 PostgreSQL comes from QCITY_TEST_POSTGRES (a URL), else a private cluster is started once for the session. Where there is none, these
 tests say why they skip; in CI they fail instead.
@@ -12,6 +12,8 @@ import pwd
 import shutil
 import socket
 import subprocess
+import sys
+import sysconfig
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -21,6 +23,8 @@ import pytest
 
 from qcity_nb.model.home import Home
 from qcity_nb.store.database import Store, prepare, prepare_home
+
+OURS = ("qcity_nb", "_editable_impl_qcity_nb")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -143,3 +147,21 @@ def _private_cluster(programs: Path) -> Iterator[Cluster]:
         with contextlib.suppress(subprocess.CalledProcessError):
             cluster.stop()
         shutil.rmtree(cluster.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def dependencies():
+    """A folder for PYTHONPATH with all that the package needs and not the package itself, so that installing it takes seconds and no index."""
+    folder = Path(tempfile.mkdtemp(prefix="qcity-lib-"))
+    folder.chmod(0o755)
+    for path in Path(sysconfig.get_paths()["purelib"]).iterdir():
+        if not path.name.startswith(OURS) and path.suffix != ".pth":
+            (folder / path.name).symlink_to(path)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def python():
+    """A Python that makes virtual environments: the one below ours."""
+    return str(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info[1]}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import random
@@ -19,11 +18,6 @@ from qcity_nb.model.fleet import PlaceConfig
 from qcity_nb.model.schedule import CellState, RunState
 from qcity_nb.testing import colab_cli, sshd
 from qcity_nb.testing.real_engine import until
-
-_spec = importlib.util.spec_from_file_location("places_conftest", Path(__file__).parents[1] / "places" / "conftest.py")
-_conftest = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_conftest)
-dependencies, python = _conftest.dependencies, _conftest.python
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 SECONDS = 200

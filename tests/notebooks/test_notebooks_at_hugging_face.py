@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
 import subprocess
-from pathlib import Path
 
 import nbformat
 import psutil
@@ -19,11 +17,6 @@ from qcity_nb.model.fleet import PlaceConfig
 from qcity_nb.model.schedule import CellState, RunState
 from qcity_nb.testing.huggingface import FakeHuggingFace
 from qcity_nb.testing.real_engine import until
-
-_spec = importlib.util.spec_from_file_location("places_conftest", Path(__file__).parents[1] / "places" / "conftest.py")
-_conftest = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_conftest)
-dependencies, python = _conftest.dependencies, _conftest.python
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 SECONDS = 200

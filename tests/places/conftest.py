@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
-import sys
-import sysconfig
-import tempfile
-from pathlib import Path
 
 import psutil
 import pytest
 
 from qcity_nb.testing import sshd
-
-OURS = ("qcity_nb", "_editable_impl_qcity_nb")
 
 
 def engines_below(folder):
@@ -25,24 +18,6 @@ def engines_below(folder):
         if "qcity_nb.engine" in line and any(str(folder) in word for word in line):
             found.append(process)
     return found
-
-
-@pytest.fixture(scope="session")
-def dependencies():
-    """A folder for PYTHONPATH with all that the package needs and not the package itself, so that installing it takes seconds and no index."""
-    folder = Path(tempfile.mkdtemp(prefix="qcity-lib-"))
-    folder.chmod(0o755)
-    for path in Path(sysconfig.get_paths()["purelib"]).iterdir():
-        if not path.name.startswith(OURS) and path.suffix != ".pth":
-            (folder / path.name).symlink_to(path)
-    yield folder
-    shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="session")
-def python():
-    """A Python that makes virtual environments: the one below ours."""
-    return str(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info[1]}")
 
 
 @pytest.fixture
