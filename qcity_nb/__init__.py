@@ -50,6 +50,8 @@ __all__ = [
     "__version__",
     "demo",
     "open",
+    "resume",
+    "simulate",
 ]
 
 HOSTS = ("process", "kernel", "once")
@@ -98,6 +100,39 @@ def open(  # noqa: A001 - `qcity_nb.open` reads as what it does
     return QCity(store, runs, say=say, painter=PAINTER)
 
 
+def resume(
+    kind: str = "",
+    target: str | Path = "",
+    *,
+    name: str = "",
+    home: str | Path | None = None,
+    host: str = "process",
+    say: Callable[[str], None] = print,
+    **options: Any,
+) -> QCity:
+    """The first cell of a machine that goes away, as Colab's: go on from a vault, and say in a few lines what was done. Twice is once.
+
+        city = qcity_nb.resume("folder", "/content/drive/MyDrive/qcity")
+
+    Args:
+        kind, target: where the vault is, as `city.vaults.add` takes it; nothing means the one that is known here.
+        name: what it is called here; without one, after its kind.
+        home, host, say: as `open` takes them.
+        options: `sealed`, `key_file`, `every`, and the kind's own.
+
+    Raises:
+        QCityError: there is nothing to go on from, or it cannot be used; the sentence says why and what to do.
+    """
+    city = open(home, host, say=say)
+    try:
+        for line in city.resume(kind, target, name=name, **options).lines:
+            say(line)
+    except BaseException:
+        city.close()
+        raise
+    return city
+
+
 def home_folder(home: str | Path | None = None) -> Path:
     """Where a home is: as given, else QCITY_HOME, else the platform's folder for a user's state."""
     import os
@@ -116,8 +151,21 @@ def demo(folder: str | Path | None = None, *, keep: bool = True) -> int:
     return scene.run(Path(folder) if folder else None, keep=keep)
 
 
+def simulate(folder: str | Path = "qcity-simulation", *, say: Callable[[str], None] = print) -> QCity:
+    """A place to look at without an account, a repository or a machine of your own: the real engine over simulated runners that live, work and break.
+
+    It says everywhere that it is a simulation. It ends by itself after two hours, or by `.stop()`; its folder is used again then.
+
+    Raises:
+        HomeError: the folder holds something else.
+    """
+    from .demo import simulate as stage
+
+    return stage.play(folder, say=say)
+
+
 def load_ipython_extension(shell: Any) -> None:
-    """`%load_ext qcity_nb`: gives a notebook the cell magic `%%qcity_job`."""
+    """`%load_ext qcity_nb`: gives a notebook `%qcity`, the command, and `%%qcity_job`, a cell as a job."""
     from .ui import magic
 
     magic.register(shell)

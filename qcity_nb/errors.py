@@ -13,11 +13,17 @@
      ├── EngineError         the engine did not start or does not answer
      ├── LeaseError          the store of leases did not answer: nobody knows whether what it was asked was done
      ├── PlatformError       a forge's API refused or did not answer
+     ├── TunnelError         a provider gives no address that works
      ├── PlaceError          a place cannot be reached, or what was asked of it failed there
      └── MissingTool         a program or package is not installed
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .model.tunnel import Fault
 
 PROGRAMS = ("qcity", "qmoi-live-status", "pip", "apt-get", "npm", "sysctl", "ssh-keyscan", "ssh-copy-id", "colab")
 
@@ -126,3 +132,16 @@ class PlaceError(QCityError):
 
     def __init__(self, what: str, todo: str = "", *, permanent: bool = False) -> None:
         super().__init__(what, todo, permanent=permanent)
+
+
+class TunnelError(QCityError):
+    """A provider gives no address that works.
+
+    Args:
+        fault: why, as one of `model.tunnel.Fault`; what follows from it is decided in `decide.tunnel`.
+        retry_after: seconds that it asked us to wait.
+    """
+
+    def __init__(self, what: str, todo: str = "", *, fault: Fault, retry_after: float | None = None) -> None:
+        super().__init__(what, todo, permanent=fault.lasting)
+        self.fault, self.retry_after = fault, retry_after

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from .errors import TunnelError
 from .model.agent import Package, Remote, RemoteJob, Wanted
 from .model.fleet import Holding, PlaceConfig, Stored
 from .model.home import Home
 from .model.notice import Notice
 from .model.place import Parcel, PlaceReport, PlaceState, Sighting
+from .model.proposal import Proposal
 from .model.service import Exit, Identity, Limits, Sandbox, ServiceSpec
+from .model.tunnel import Follower, Page, Pointer, Reach
 from .model.wire import Fact, Order
 
 
@@ -260,6 +263,127 @@ class Forge(Protocol):
 
     def skew(self) -> timedelta | None:
         """Our wall clock minus the platform's at the last answer; None before the first."""
+
+
+class Proposing(Protocol):
+    """A forge that takes proposals: pull requests, merge requests. `connect` gives it, for one repository. A call may raise `PlatformError`."""
+
+    def proposals(self, branch: str) -> Sequence[Proposal]:
+        """Those that were made of a branch of the repository itself, in whatever state, the newest first."""
+
+    def propose(self, branch: str, base: str, title: str, body: str) -> Proposal:
+        """Open one. Raises `PlatformError` with `conflict` when one of this branch is open."""
+
+    def amend(self, number: int, title: str, body: str, *, close: bool = False) -> Proposal:
+        """Say something else in one; an empty title leaves the old one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Where a tunnel is to lead, and what its provider may use.
+
+    `port` is of our own door on 127.0.0.1, `options` are this provider's (no secret), `folder` is its own for files, `home` has the credentials;
+    `deadline`: seconds in which it has to give an address.
+    """
+
+    name: str
+    port: int
+    folder: Path
+    home: Home
+    options: Mapping[str, str] = field(default_factory=dict)
+    deadline: float = 15.0
+
+
+class TunnelSession(Protocol):
+    """An address that a provider gave, and what keeps it."""
+
+    url: str  # scheme, host, and port where that is not the usual one; no slash at the end
+    reach: Reach
+    binary: str  # the program behind it, for people: path, version, SHA-256; empty when there is none
+    every: float  # seconds between two probes through the public address that the provider can bear
+    headers: Mapping[str, str]  # that a program has to send to get past a page for people
+
+    async def lost(self) -> TunnelError:
+        """Wait until it is known to be over (its process or connection ended, its agent says so) and say why. Cancelled when it is closed."""
+
+    async def unwell(self) -> TunnelError | None:
+        """What its own agent says between two probes, at no cost to anybody; None when it is well, or nobody can tell."""
+
+    async def close(self) -> None:
+        """End it and whatever belongs to it. Never raises; safe to repeat."""
+
+
+@runtime_checkable
+class Followable(Protocol):
+    """A kind of service whose address others may follow."""
+
+    def check_follower(self, follower: Follower) -> None:
+        """Raises `BadInput`, `Refused` or `MissingTool` when it cannot follow. Reaches nothing."""
+
+
+@runtime_checkable
+class Proving(Protocol):
+    """A session that is proved in a way of its own: a domain, a page, what only a signed-in browser can open."""
+
+    def prove(self, answer: Callable[[str], str], patience: float) -> float:
+        """Blocks for about `patience` seconds at most; how long it took, in seconds. `answer` is what our own door says to a nonce.
+
+        Raises:
+            TunnelError: it is not well.
+        """
+
+
+class TunnelProvider(Protocol):
+    """A way to an address. Made without arguments, holds nothing between two calls."""
+
+    secrets: tuple[str, ...]  # options that are names of credentials in the home, never values
+
+    def check(self, options: Mapping[str, str]) -> None:
+        """Raises `BadInput` for options that cannot be meant."""
+
+    async def open(self, target: Target) -> TunnelSession:
+        """Get an address that leads to `target.port` of 127.0.0.1. Ends at `target.deadline` at the latest, leaving nothing behind when it fails.
+
+        Raises:
+            TunnelError: it has none, with its class of fault.
+        """
+
+
+class Publisher(Protocol):
+    """Publishes a signed pointer as a TXT record, by one kind of DNS service."""
+
+    def check(self, pointer: Pointer) -> None:
+        """Raises `BadInput` for a name or options that cannot be meant, `Refused` for a service that ended. Reaches nothing."""
+
+    def publish(self, pointer: Pointer, value: str, *, expected: str | None, home: Home) -> str:
+        """Put `value` at the pointer's name, where nobody else has put another value than `expected` (None: whatever is there) since.
+
+        Returns:
+            One sentence: where it is seen, and until when resolvers may show the old one.
+
+        Raises:
+            PlatformError: the service refused, or did not answer; `conflict` when another value is there.
+        """
+
+    def read(self, pointer: Pointer, *, home: Home) -> str | None:
+        """The value at its authoritative servers now; None when there is none. Raises `PlatformError`."""
+
+
+class PageKind(Protocol):
+    """Publishes a fallback page's files."""
+
+    def check(self, page: Page) -> None:
+        """Raises `BadInput` for a target or options that cannot be meant. Reaches nothing."""
+
+    def publish(self, page: Page, files: Mapping[str, bytes], *, home: Home) -> str:
+        """Put these files (names -> content) there, all or none; what is the same is left alone.
+
+        Returns:
+            One sentence: where people find it.
+
+        Raises:
+            QCityError: it could not be published.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,8 @@ tests say why they skip; in CI they fail instead.
 from __future__ import annotations
 
 import contextlib
+import http.server
+import json
 import os
 import pwd
 import shutil
@@ -15,6 +17,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +55,28 @@ def store(home: Home, store_url: str | None) -> Iterator[Store]:
     assert not said
     with contextlib.closing(opened):
         yield opened
+
+
+@pytest.fixture
+def hook() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """A webhook: its address, and what it was told."""
+    got: list[dict[str, str]] = []
+
+    class Posts(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Posts)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/x", got
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from ..errors import BadInput
+from . import parser_dns, parser_links, parser_serve, parser_tunnel, parser_vault
 
 EPILOG = "First time: qcity demo    Then: qcity up --repo PATH    What is wrong: qcity status, qcity doctor"
 
@@ -86,10 +87,19 @@ def build() -> Parser:
     _incident(commands.add_parser("incident", help="what went wrong, what was done, how it is known to be well"), listing)
     _notebook(commands.add_parser("notebook", help="run notebooks, look at their runs, go on from a failed cell"), shared, listing)
     _schedule(commands.add_parser("schedule", help="run notebooks again and again"), shared, listing)
+    parser_tunnel.add(commands.add_parser("tunnel", help="one address that leads to a port here, and stays right"), shared, listing)
+    parser_dns.add(commands.add_parser("dns", help="signed pointers in the DNS: what they say, and a fallback when nobody is alive"), shared)
+    parser_tunnel.domain(commands.add_parser("domain", help="a domain of yours: a tunnel stands in for it while it fails"), shared, listing)
+    parser_links.add(commands.add_parser("links", help="files in which a tunnel's address is kept right"), shared, listing)
+    parser_links.check(commands.add_parser("check", parents=[listing], help="is everything right before a deployment"))
+    serve = commands.add_parser("serve", parents=[shared], help="the dashboard as a page, with roles; qcity serve link lets somebody in")
+    parser_serve.add(serve, shared, listing)
     _fleet(commands.add_parser("fleet", help="several places of which one runs a runner"), shared, listing)
     _engine(commands.add_parser("engine", help="run, stop, look at the engine"), shared, listing)
     _place(commands.add_parser("place", help="where else an engine can run: look, start, stop"), shared, listing)
     _notify(commands.add_parser("notify", help="whom to tell when repair is exhausted"), shared)
+    parser_vault.add(commands.add_parser("vault", help="copies of this home's store, kept off the machine"), shared, listing)
+    parser_vault.resume(commands.add_parser("resume", parents=[shared], help="go on from a vault: restore, start, say what was done"))
     doctor = commands.add_parser("doctor", parents=[listing], help="what is there, what is missing, how to get it")
     doctor.set_defaults(run="status:doctor")
     demo = commands.add_parser("demo", help="the whole product in under a minute, in a folder of its own")
@@ -126,6 +136,13 @@ def _runner(parser: Parser, shared: Parser, listing: Parser) -> None:
         one = verbs.add_parser(verb, parents=[shared], help=text)
         one.add_argument("name", metavar="NAME")
         one.set_defaults(run=f"runner:{verb}")
+    for verb, text in (("repair", "have it begun again as after a fault, with a proof"), ("pause", "let it finish its jobs and be down for a while")):
+        one = verbs.add_parser(verb, parents=[shared], help=text)
+        one.add_argument("name", metavar="NAME")
+        one.add_argument("--note", default="", help="why, for whoever looks")
+        one.set_defaults(run=f"runner:{verb}")
+        if verb == "pause":
+            one.add_argument("--time", metavar="SPAN", help='how long, as "2 h" (default: until it is started)')
     verbs.add_parser("list", parents=[listing], help="all runners").set_defaults(run="runner:list_")
     verbs.add_parser("discover", parents=[listing], help="agents that somebody else started on this machine").set_defaults(run="runner:discover")
     for verb, text, parent in (("plan", "how GitHub and GitLab are to what is asked for", listing), ("apply", "make them so", shared)):

@@ -57,6 +57,20 @@ def drain(args: argparse.Namespace) -> int:
     return 0
 
 
+def pause(args: argparse.Namespace) -> int:
+    """Let one finish its jobs and be down for a while; it is not waited for."""
+    with open_place(args) as city:
+        _say(city.runners[args.name].pause(args.note, time=args.time))
+    return 0
+
+
+def repair(args: argparse.Namespace) -> int:
+    """Have one begun again as after a fault."""
+    with open_place(args) as city:
+        _say(city.runners[args.name].repair(args.note))
+    return 0
+
+
 def remove(args: argparse.Namespace) -> int:
     """Stop one and forget it."""
     with open_place(args) as city:

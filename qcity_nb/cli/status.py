@@ -83,9 +83,12 @@ def show(picture: Status) -> None:
         out(f"  next: {head.todo}")
     if picture.runners:
         put_table(HEAD, rows(picture), empty="")
-    about = picture.view.about
-    if about is not None and about is not head:
-        out(f"{about.level.glyph} {about.text}")
+    for one in picture.view.about.values():
+        if one is not head:
+            out(f"{one.level.glyph} {one.text}")
+    for tunnel in picture.view.tunnels:
+        if tunnel.view.url:
+            out(f"  {tunnel.name}: {tunnel.view.url}")
     for row in picture.incidents:
         out(f"✖ incident {row.id}: {tell(row)}")
 

@@ -12,6 +12,7 @@ from ..client.jobs import level_of, word_of
 from ..client.status import Status
 from ..client.tables import COLOURS
 from ..decide.health import EngineState
+from ..decide.tunnel_health import condition
 from ..decide.wording import line, visible
 from ..errors import EngineError
 from .screen import out, rich_table
@@ -65,7 +66,10 @@ def _live(turns: Iterator[tuple[Status, list[str]]]) -> int:
                 head = picture.view.headline
                 top = Text(f"{head.level.glyph} {visible(head.text)}", style=f"bold {COLOURS[head.level]}")
                 todo = [Text(f"  next: {head.todo}")] if head.todo else []
-                live.update(Group(top, *todo, rich_table(HEAD, rows(picture))), refresh=True)
+                about = [one for one in picture.view.about.values() if one is not head]
+                others = [Text(f"{one.level.glyph} {visible(one.text)}", style=COLOURS[one.level]) for one in about]
+                links = [Text(f"  {line(row.name)}: {row.view.url}") for row in picture.view.tunnels if row.view.url]
+                live.update(Group(top, *todo, rich_table(HEAD, rows(picture)), *others, *links), refresh=True)
                 healthy = picture.healthy
         except KeyboardInterrupt:
             return 130
@@ -73,7 +77,7 @@ def _live(turns: Iterator[tuple[Status, list[str]]]) -> int:
 
 
 def _plain(city: QCity, turns: Iterator[tuple[Status, list[str]]]) -> int:
-    """One line for each change: of the whole, of a runner, of a job, of an incident."""
+    """One line for each change: of the whole, of a runner, a job, a tunnel, an incident, of how links and notebooks are."""
     seen: dict[str, object] = {}
     healthy = True
     for picture, told in turns:
@@ -93,14 +97,22 @@ def _changes(city: QCity, picture: Status, *, first: bool) -> dict[str, tuple[ob
     head = picture.view.headline
     levels = tuple((name, item.condition.level) for name, item in picture.runners.items())
     found: dict[str, tuple[object, str]] = {}
-    for row in city.jobs.rows(limit=50):
-        level = level_of(row.status, row.outcome)
-        told = first and row.outcome is not None
-        text = f"{level.glyph} job {row.id} {line(row.plan.name, limit=60)}: {word_of(row.status, row.outcome)}"
-        found[f"job {row.id}"] = ((row.status, row.outcome), "" if told else text)
+    for job in city.jobs.rows(limit=50):
+        level = level_of(job.status, job.outcome)
+        told = first and job.outcome is not None
+        text = f"{level.glyph} job {job.id} {line(job.plan.name, limit=60)}: {word_of(job.status, job.outcome)}"
+        found[f"job {job.id}"] = ((job.status, job.outcome), "" if told else text)
     for name, item in picture.runners.items():
         text = f"{item.condition.level.glyph} {name} {line(item.condition.text)}"
         found[f"runner {name}"] = ((item.condition.level, item.row.state.phase, item.row.state.incarnation), text)
+    for row in picture.view.tunnels:
+        how = condition(row.view, picture.view.at)
+        where = f", {row.view.url}" if row.view.url else ""
+        text = f"{how.level.glyph} tunnel {line(row.name)}: {line(how.text)}{where}"
+        found[f"tunnel {row.name}"] = ((row.view.state, row.view.generation), text)
+    for key, one in picture.view.about.items():
+        if one is not head:
+            found[f"about {key}"] = (one.level, f"{one.level.glyph} {one.text}")
     for incident in city.incidents.rows(limit=20):
         told = first and incident.closed is not None
         text = f"{'✖' if incident.closed is None else '✔'} incident {incident.id}, {incident.state}: {line(incident.title)}; {line(incident.cause)}"

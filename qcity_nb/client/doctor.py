@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 import platform
 import shutil
 import subprocess
@@ -12,14 +13,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..decide.health import EngineState
+from ..decide import places
+from ..decide.health import EngineState, Level
 from ..decide.wording import line, sentence, size
 from ..errors import QCityError, advice
+from ..io import secrets
+from ..io.files import is_locked
 from ..io.namespaces import NOT_INSTALLED, obstacle
 from ..model.home import Home
+from ..model.place import Tier
 from ..store.database import VERSION, Store, mount_of, refuse_remote
+from .life import here
+from .link import now
+from .vaults import condition_of
 from .view import look
 
+SHOWN_BY = {"7": "1", "8": "3"}
+"""Major versions of ipywidgets and of the jupyterlab_widgets that shows them."""
 LOW_DISK = 1 << 30
 TOOL_SECONDS = 10.0
 PACKAGES = ("qcity-nb", "SQLAlchemy", "alembic", "msgspec", "pandas", "plotly", "rich")
@@ -58,6 +68,8 @@ def examine(store: Store) -> list[Finding]:
     checks: tuple[Callable[[], Finding], ...] = (
         _python,
         _packages,
+        _venue,
+        _widgets,
         lambda: _home(store.home, embedded=store.embedded),
         lambda: _disk(store.home),
         lambda: _store(store),
@@ -67,6 +79,8 @@ def examine(store: Store) -> list[Finding]:
         _gitlab,
         lambda: _sandbox(store),
         _postgres,
+        lambda: _tunnels(store.home),
+        lambda: _vaults(store),
         lambda: _clock(store),
     )
     return [_safely(check) for check in checks]
@@ -75,7 +89,7 @@ def examine(store: Store) -> list[Finding]:
 def without_store(root: Path, error: QCityError) -> list[Finding]:
     """The checks that need no store, for when it cannot be opened; the error is the first finding."""
     found = [bad("store", error.what, error.todo)]
-    return found + [_safely(check) for check in (_python, _packages, lambda: _disk(Home(root)), _git, _act, _gitlab, _postgres)]
+    return found + [_safely(check) for check in (_python, _packages, _venue, lambda: _disk(Home(root)), _git, _act, _gitlab, _postgres)]
 
 
 def _safely(check: Callable[[], Finding]) -> Finding:
@@ -95,6 +109,29 @@ def _python() -> Finding:
     return ok("python", text)
 
 
+def _venue() -> Finding:
+    venue, tier = here()
+    paid = f" ({tier.value})" if tier is not Tier.UNKNOWN else ""
+    with_ = "".join(f", connected to {name}" for name in places.attached(os.environ))
+    ruling = places.policy(venue, tier)
+    if not ruling.allowed:
+        return bad("venue", f"this is {venue.value}{paid}{with_}: {ruling.why}", ruling.todo)
+    hours = f"; {ruling.hours:g} hours at most" if ruling.hours else ""
+    return ok("venue", f"this is {venue.value}{paid}{with_}{f': {ruling.why}' if ruling.why else ''}{hours}")
+
+
+def _vaults(store: Store) -> Finding:
+    """Whether the store is kept off the machine, where a machine that is lent would take it along."""
+    if not store.embedded:
+        return ok("vaults", "the store is on PostgreSQL, which outlives this machine: it needs no vault")
+    how = condition_of(store, now(), alive=is_locked(store.home.lock))
+    if how is None:
+        text = "no vault: the store is on this machine only"
+        return warn("vaults", text, "qcity vault add drive folder /content/drive/MyDrive/qcity") if here()[0] in places.LENT else ok("vaults", text)
+    verdict = {Level.WELL: "ok", Level.BAD: "bad"}.get(how.level, "warn")
+    return Finding(check="vaults", verdict=verdict, sentence=sentence(how.text), todo=how.todo)
+
+
 def _packages() -> Finding:
     found, missing = [], []
     for name in PACKAGES:
@@ -110,6 +147,19 @@ def _version(name: str) -> str:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return ""
+
+
+def _widgets() -> Finding:
+    """Whether what shows the dashboard is here, and fits together."""
+    there = {name: version for name in ("anywidget", "ipywidgets", "jupyterlab_widgets") if (version := _version(name))}
+    if "anywidget" not in there or "ipywidgets" not in there:
+        return warn("widgets", "the live dashboard has no widgets here; its static copy needs none", 'pip install "qcity-nb[dashboard]"')
+    kernel, page = there["ipywidgets"], there.get("jupyterlab_widgets", "")
+    if page and SHOWN_BY.get(kernel.partition(".")[0]) != page.partition(".")[0]:
+        text = f"ipywidgets {kernel} and jupyterlab_widgets {page} do not fit, so JupyterLab shows no widget of this kernel"
+        return bad("widgets", text, "pip install -U ipywidgets jupyterlab_widgets, then start Jupyter again")
+    told = ", ".join(f"{name} {version}" for name, version in there.items())
+    return ok("widgets", f"{told}; a Jupyter from another environment needs the same major versions")
 
 
 def _home(home: Home, *, embedded: bool) -> Finding:
@@ -207,6 +257,18 @@ def _postgres() -> Finding:
     if importlib.util.find_spec("psycopg") is None:
         return ok("postgresql", 'its driver is not installed; only a shared store needs it: pip install "qcity-nb[postgres]"')
     return ok("postgresql", f"driver psycopg {importlib.metadata.version('psycopg')}")
+
+
+def _tunnels(home: Home) -> Finding:
+    """Which providers of tunnels could give an address here; localtunnel needs nothing but a server that is there."""
+    ready = ["localtunnel"]
+    ready += ["ssh (name a server)"] if _version("asyncssh") else []
+    ready += ["cloudflared"] if shutil.which("cloudflared") else []
+    ready += ["ngrok"] if _version("pyngrok") and (secrets.has(home, "ngrok") or os.environ.get("NGROK_AUTHTOKEN")) else []
+    text = f"providers that could give an address: {', '.join(ready)}"
+    if not _version("asyncssh") or not _version("pyngrok"):
+        return ok("tunnels", f'{text}; pip install "qcity-nb[tunnel]" adds ngrok, SSH and the DNS')
+    return ok("tunnels", text)
 
 
 def _clock(store: Store) -> Finding:

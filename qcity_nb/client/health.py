@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = {"at": "moment", "runner": "text", "span_s": "whole", "beats": "whole", "up": "whole", "busy": "whole", "share": "number"}
+MARKS = {"at": "moment", "runner": "text", "state": "text", "title": "text", "cause": "text"}
+MOST_INCIDENTS = 200
 
 
 class Painter(Protocol):
     """What draws figures; `qcity_nb.ui.figures` is one. Given from above, because this floor knows no plotting."""
 
-    def health_figure(self, frame: Any) -> Any:
-        """A plotly figure of a frame of beats."""
+    def health_figure(self, frame: Any, incidents: Any = None) -> Any:
+        """A plotly figure of a frame of beats, on it a frame of incidents."""
 
     def health_html(self, frame: Any) -> str:
         """The same as static HTML."""
@@ -45,8 +47,35 @@ class Painter(Protocol):
     def calendar_figure(self, frame: Any) -> Any:
         """A plotly figure of a frame of runs: each day's."""
 
+    def spread_figure(self, frame: Any, column: str, title: str) -> Any:
+        """A plotly figure of a frame of jobs: a column of seconds, one box for each job."""
+
+    def outcomes_figure(self, frame: Any) -> Any:
+        """A plotly figure of a frame of jobs: how they ended, for each branch."""
+
+    def flaky_figure(self, summary: Any) -> Any:
+        """A plotly figure of a summary of jobs: which fail and succeed at one commit."""
+
+    def cost_figure(self, frame: Any) -> Any:
+        """A plotly figure of a frame of jobs: minutes of each day."""
+
+    def addresses_figure(self, frame: Any) -> Any:
+        """A plotly figure of a frame of addresses: whose each tunnel's was when."""
+
+    def figures_page(self, figures: Sequence[Any], target: Path, *, title: str, above: str) -> Path:
+        """Figures as one page, that needs no network."""
+
     def notebook_report(self, notebook: Path, target: Path, *, title: str, facts: Sequence[tuple[str, object]]) -> Path:
         """A page of an executed notebook, that needs no network."""
+
+    def dashboard(self, city: Any, *, name: str, every: float) -> Any:
+        """A place as it is now, live where somebody looks, and as HTML."""
+
+    def keep_alive(self, watch: Any, pump: Callable[[float], None], *, until_idle: bool, unassign: bool) -> Awaitable[str]:
+        """A cell that keeps work alive, as it says itself."""
+
+    def forms(self, city: Any) -> Any:
+        """What is done often, to be filled in."""
 
     def live(self, run: Any, *, block: bool) -> Callable[[], bool]:
         """A run as it goes on; what it gives back says whether the cell that shows it still is the one that runs."""
@@ -61,6 +90,10 @@ class Health(Shown):
 
     def __init__(self, link: Link, painter: Painter, *, hours: float, runner: str = "") -> None:
         self._link, self._painter, self.hours, self.runner = link, painter, hours, runner
+
+    def __call__(self, hours: float = 24) -> Health:
+        """The same over other hours: `city.health(48)`."""
+        return Health(self._link, self._painter, hours=hours, runner=self.runner)
 
     def spans(self) -> tuple[list[Span], int]:
         """The beats, and the seconds that each span covers."""
@@ -97,7 +130,11 @@ class Health(Shown):
         found = self.frame()
         if found.empty:
             raise NotFound("there are no beats yet to plot", "Start a runner, wait a few seconds, ask again")
-        return self._painter.health_figure(found)
+        begin = found["at"].min().to_pydatetime()
+        with self._link.read() as connection:
+            rows = history.latest_incidents(connection, self._link.place, limit=MOST_INCIDENTS)
+        mine = [row for row in rows if row.service in set(found["runner"]) and (row.closed is None or row.closed >= begin)]
+        return self._painter.health_figure(found, frame(MARKS, [_marked(row, begin) for row in mine]))
 
     def static(self) -> Html:
         """The same picture as HTML without script: it shows in an untrusted notebook, offline, and in an export."""
@@ -118,6 +155,8 @@ class Health(Shown):
         return table(f"Up in the last {self.hours:g} h", ("runner", "up", "beats", "first (UTC)", "last (UTC)"), rows, empty="No beats yet.")
 
 
+def _marked(row: history.Incident, begin: datetime) -> dict[str, Any]:
+    return {"at": max(row.opened, begin), "runner": row.service, "state": row.state, "title": row.title, "cause": row.cause}
 
 
 def _record(span: Span, width: int) -> dict[str, Any]:

@@ -50,11 +50,11 @@ class Pumped(Inline, Protocol):
         """Run the loop for at most this long, or until something happened."""
 
 
-def spawn(home: Home) -> subprocess.Popen[bytes]:
+def spawn(home: Home, module: str = "qcity_nb.engine") -> subprocess.Popen[bytes]:
     """Start the engine's process: its own session, no terminal, output to `engine.log`, so that it survives whoever asked for it."""
     with home.log.open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "qcity_nb.engine", "--home", str(home.root)],
+            [sys.executable, "-m", module, "--home", str(home.root)],
             cwd=home.root,  # not the caller's folder, which may go away
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -65,10 +65,14 @@ def spawn(home: Home) -> subprocess.Popen[bytes]:
 
 
 class ProcessHost:
-    """The engine as a detached process, the default: it survives the interrupt, restart and shutdown of a kernel and the end of a terminal."""
+    """The engine as a detached process, the default: it survives the interrupt, restart and shutdown of a kernel and the end of a terminal.
 
-    def __init__(self, store: Store) -> None:
-        self._store, self._home = store, store.home
+    Args:
+        module: what is run as the engine.
+    """
+
+    def __init__(self, store: Store, module: str = "qcity_nb.engine") -> None:
+        self._store, self._home, self._module = store, store.home, module
         self._child: subprocess.Popen[bytes] | None = None
 
     def ensure(self) -> str:
@@ -77,7 +81,7 @@ class ProcessHost:
             return ""
         before = _died(self._store)
         self._reap()
-        self._child = spawn(self._home)
+        self._child = spawn(self._home, self._module)
         deadline = time.monotonic() + START_SECONDS
         while not is_locked(self._home.lock):
             if self._child.poll() is not None and not is_locked(self._home.lock):

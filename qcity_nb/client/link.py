@@ -33,12 +33,17 @@ class Link:
 
     Args:
         say: told every sentence that a person should know although nobody asked (an engine was replaced).
+        actor: who asks; empty means this process's user.
     """
 
-    def __init__(self, store: Store, host: Host, say: Callable[[str], None]) -> None:
-        self.store, self.host, self.say = store, host, say
-        self.place = store.place
+    def __init__(self, store: Store, host: Host, say: Callable[[str], None], *, actor: str = "") -> None:
+        self.store, self.host, self.say, self.actor = store, host, say, actor
         self._looked = 0.0
+
+    @property
+    def place(self) -> str:
+        """The home's own id; another one after a copy was restored."""
+        return self.store.place
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
@@ -65,7 +70,7 @@ class Link:
         if replace:
             self.ensure()
         with self.store.write() as connection:
-            id_ = commands.ask(connection, self.place, verb, subject, args, at=now())
+            id_ = commands.ask(connection, self.place, verb, subject, args, at=now(), by=self.actor)
         spool.ring(self.store.home.doorbell)
         for _ in self.until(seconds, replace=replace):
             with self.read() as connection:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ import msgspec
 from ..decide import executors
 from ..decide import notebook as decide
 from ..decide import schedule as times
-from ..decide.wording import did_you_mean, duration, line, span, visible
+from ..decide.wording import did_you_mean, line, span, visible
 from ..errors import BadInput, EngineError, NotFound
 from ..io import secrets as tokens
 from ..model.schedule import CatchUp, Retry, RunPlan, RunState, Schedule
@@ -27,12 +26,12 @@ from .places import Places
 from .runs import COLUMNS, Run, level_of, name_of, record, took, where
 from .schedules import Schedules, moment_of
 from .tables import Html, Shown, clock, frame, mark, table
+from .wishes import Span, span_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LIMIT = 200
-Span = str | float | timedelta | None
 
 
 class Notebooks(Shown):
@@ -272,14 +271,3 @@ def _level(given: str) -> Sandbox:
         return Sandbox(given)
     except ValueError:
         raise BadInput(f'sandbox is "{given}"', did_you_mean(given, [one.value for one in Sandbox], what="level")) from None
-
-
-def span_of(name: str, value: Span, *, least: float = 0) -> timedelta:
-    """A length of time as a person gives it. Raises `BadInput`."""
-    try:
-        found = value if isinstance(value, timedelta) else duration(float(value) if isinstance(value, str) and value.isdecimal() else value)
-    except ValueError:
-        raise BadInput(f'{name} is "{value}", which is no length of time', "Write seconds, or 90 s, 30m, 6 h, 2 days") from None
-    if found.total_seconds() < 0 or (least and found.total_seconds() < least):
-        raise BadInput(f"{name} is {value}, which is too little", "Leave it out, or write 30m")
-    return found

@@ -15,7 +15,7 @@ from ..model.service import Desired, Phase, RestartPolicy
 from ..store import checks, services
 from ..store.checks import Check
 from ..store.services import ServiceRow
-from . import credentials, places
+from . import credentials, places, wishes
 from .health import Health, Painter
 from .link import Link
 from .tables import Html, Shown, clock, escape, facts, frame, mark, table
@@ -100,8 +100,11 @@ class Runner(Shown):
 
     def start(self) -> Runner:
         """Start it again as it was specified; one that is up stays as it is. Ends a quarantine."""
-        row = self.row
-        return _start(self._link, row.name, _args_of(row), self._painter)
+        return _start(self._link, self.name, self.asked(), self._painter)
+
+    def asked(self) -> dict[str, object]:
+        """What a command that starts it again as it was specified says."""
+        return wishes.again(self.row)
 
     def stop(self) -> Runner:
         """Stop it now; a running job is cancelled."""
@@ -110,6 +113,28 @@ class Runner(Shown):
     def drain(self, *, wait: float = 0.0) -> Runner:
         """Let it finish its jobs, take no new ones, and stop then. Waits for that at most `wait` seconds."""
         return _down(self, "runner.drain", seconds=wait)
+
+    def pause(self, note: str = "", *, time: wishes.Span = None, wait: float = 0.0) -> Runner:
+        """Let it finish its jobs and be down for a while; then it starts again by itself. `start` ends it sooner.
+
+        Args:
+            note: why, for whoever looks.
+            time: how long, in seconds or as "2 h"; None means until somebody starts it.
+            wait: how long to wait for its jobs, in seconds.
+
+        Raises:
+            BadInput: that is no length of time.
+        """
+        length = None if time is None else wishes.span_of("time", time, least=1).total_seconds()
+        self._link.ask("runner.pause", self.name, {"note": note, "seconds": length})
+        until_down(self._link, self, seconds=wait, insist=False)
+        return self
+
+    def repair(self, note: str = "") -> Runner:
+        """Have it begun again as after a fault: an incident says why and ends with a proof, and its jobs are run again. Ends a quarantine."""
+        self._link.ask("runner.repair", self.name, {"note": note})
+        until_up(self._link, self, seconds=UP_SECONDS)
+        return self
 
     def remove(self) -> None:
         """Stop it and forget it; its history stays."""
@@ -136,8 +161,8 @@ class Runner(Shown):
             raise BadInput(f"{self.name} runs {count(row.state.busy, 'job')}", f"qcity runner drain {self.name} first, then rename it")
         self.remove()
         if row.state.desired is Desired.UP:
-            return _start(self._link, new, _args_of(row), self._painter)
-        self._link.ask("runner.add", new, _args_of(row))
+            return _start(self._link, new, wishes.again(row), self._painter)
+        self._link.ask("runner.add", new, wishes.again(row))
         return again
 
     def checks(self, limit: int = 50) -> list[Check]:
@@ -220,11 +245,11 @@ class Runners(Shown):
         """
         if kind == "place" and not any(isinstance(one, dict) for one in options.get("places") or ()):
             options["places"] = places.configs(self._link, options.get("places"))
-        options = {key: _plain(key, value, kind) for key, value in options.items() if value is not None}
+        options = {key: wishes.plain(key, value, kind) for key, value in options.items() if value is not None}
         if kind in FORGES:
             credentials.provide(self._link, kind, str(options.get("url") or ""), str(options.get("token") or ""))
-        args = _args(kind, labels=labels, options=options, silent_after=silent_after, grace=grace, policy=policy)
-        more = {"retries": retries, "timeout": _seconds(timeout), "fallback": fallback or None}
+        args = wishes.wish(kind, labels=labels, options=options, silent_after=silent_after, grace=grace, policy=policy)
+        more = {"retries": retries, "timeout": wishes.seconds(timeout), "fallback": fallback or None}
         args |= {key: value for key, value in more.items() if value is not None}
         name = name or self._name_for(kind, options)
         if claim:
@@ -319,60 +344,6 @@ def _row(link: Link, name: str) -> ServiceRow:
 def _missing(name: str, names: Sequence[str]) -> NotFound:
     todo = did_you_mean(str(name), names, what="runner", none="There is no runner yet: qcity runner start local PATH")
     return NotFound(f'there is no runner "{visible(str(name))}"', todo)
-
-
-def _args(
-    kind: str,
-    *,
-    labels: Sequence[str],
-    options: Mapping[str, object],
-    silent_after: timedelta | float | None,
-    grace: timedelta | float,
-    policy: RestartPolicy | None,
-) -> dict[str, object]:
-    labels = [labels] if isinstance(labels, str) else list(labels)
-    args: dict[str, object] = {"kind": kind, "labels": labels, "options": dict(options)}
-    args["silent_after"] = _seconds(silent_after)
-    args["grace"] = _seconds(grace)
-    if policy is not None:
-        args["policy"] = {
-            "base": policy.base.total_seconds(),
-            "cap": policy.cap.total_seconds(),
-            "jitter": policy.jitter,
-            "burst": policy.burst,
-            "window": policy.window.total_seconds(),
-            "reset_after": policy.reset_after.total_seconds(),
-        }
-    return args
-
-
-def _args_of(row: ServiceRow) -> dict[str, object]:
-    spec = row.spec
-    args = _args(spec.kind, labels=spec.labels, options=spec.options, silent_after=spec.silent_after, grace=spec.grace, policy=spec.policy)
-    return args | {"retries": spec.retries, "timeout": _seconds(spec.job_timeout), "fallback": spec.fallback, "claim": spec.claim}
-
-
-def _seconds(value: timedelta | float | None) -> float | None:
-    return value.total_seconds() if isinstance(value, timedelta) else value
-
-
-def _plain(key: str, value: object, kind: str) -> object:
-    """An option as JSON can carry it; a path to a repository becomes absolute, because the engine lives in another folder."""
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if key == "repo" and kind not in FORGES and isinstance(value, (str, Path)) and "://" not in str(value) and not _scp_like(str(value)):
-        return str(Path(value).expanduser().resolve())
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, (tuple, list)):
-        return [str(item) if isinstance(item, Path) else item for item in value]
-    return value
-
-
-def _scp_like(text: str) -> bool:
-    """Whether it is `user@host:path`, as git understands it."""
-    before, colon, _ = text.partition(":")
-    return bool(colon) and "/" not in before and not Path(text).exists()
 
 
 def _record(view: RunnerView) -> dict[str, Any]:

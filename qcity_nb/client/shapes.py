@@ -265,6 +265,9 @@ def status(view: View, *, home: Path, store: str) -> Shape:
             "failing": [{"schedule": run.schedule, "run": run.id, "reason": run.reason} for run in view.notebooks.failing],
             "next": {"schedule": view.notebooks.upcoming, "at": moment(view.notebooks.at)} if view.notebooks.at else None,
         },
+        "tunnels": [
+            {"name": row.name, "state": row.view.state.value, "url": row.view.url, "generation": row.view.generation} for row in view.tunnels
+        ],
         "incidents": [incident(row) for row in view.incidents],
     }
 

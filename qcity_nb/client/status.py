@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..decide.health import Level, Work
-from ..decide.wording import percent, since, span, visible
+from ..decide.wording import line, percent, since, span, visible
 from ..store.database import Store
 from . import shapes
 from .incidents import tell
@@ -77,8 +77,8 @@ class Status(Shown):
         for name, runner in self.view.runners.items():
             condition = runner.condition
             shown.append(f"  {condition.level.glyph} {name} {visible(condition.text)} · up {percent(runner.uptime)} in 24 h")
-        if self.view.about is not None and self.view.about is not self.view.headline:
-            shown.append(f"  {self.view.about.level.glyph} notebooks: {self.view.about.text}")
+        shown += [f"  {one.level.glyph} {name}: {one.text}" for name, one in self.view.about.items() if one is not self.view.headline]
+        shown += [f"    {line(row.name)}: {row.view.url}" for row in self.view.tunnels if row.view.url]
         shown += [f"  ✖ incident {row.id}: {visible(tell(row))}" for row in self.view.incidents]
         return shown
 
@@ -97,9 +97,9 @@ class Status(Shown):
         open_ones = "".join(f"<p>{escape(tell(row))}</p>" for row in self.view.incidents)
         load = self.view.work
         jobs = f"<div>{load.running} running, {load.queued} queued, jobs wait {span(load.wait)} (p95)</div>" if rows else ""
-        about = self.view.about
-        notebooks = f"<div>{mark(about.level, about.text)}</div>" if about is not None and about is not head else ""
-        return text + runners + jobs + notebooks + open_ones
+        about = "".join(f"<div>{mark(one.level, one.text)}</div>" for one in self.view.about.values() if one is not head)
+        links = "".join(f"<div>{escape(row.name)}: {escape(row.view.url)}</div>" for row in self.view.tunnels if row.view.url)
+        return text + runners + jobs + about + links + open_ones
 
 
 def take(store: Store) -> Status:

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy.engine import Connection
 
-from ..decide import health, wording
-from ..decide.health import Condition, EngineFacts, EngineState, RunnerFacts
+from ..decide import health, tunnel_health, wording
+from ..decide.health import Condition, EngineFacts, EngineState, Level, RunnerFacts
 from ..io.files import is_locked
 from ..model.schedule import RunState
 from ..model.service import Phase
+from ..model.tunnel import TunnelState
 from ..model.work import Status as JobStatus
-from ..store import history, lease, runs, services, work
+from ..store import history, lease, runs, services, sums, tunnels
 from ..store.database import Store
 from ..store.history import Incident
 from ..store.lease import Lease
 from ..store.services import ServiceRow
+from ..store.sums import Task
+from ..store.tunnels import TunnelRow
 from .hosts import engine_pid
 from .link import now
+from .vaults import condition_of
 
-RECENT_JOBS = 300
-HELPERS = frozenset({"attendant", "notebooks"})
+RECENT_JOBS = 1000
+HELPERS = frozenset({"attendant", "notebooks", "tunnel"})
 """Services of our own: they are shown only when they are in trouble."""
 MUTE = timedelta(seconds=20)
 """An engine that lives and has recorded no beat for this long (it writes one every five seconds) is frozen, or its store takes nothing."""
+
+SIMULATED = Condition(level=Level.OFF, text="This is a simulation: the engine is real, but no machine, runner, commit or job in it is.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,22 +73,39 @@ class View:
     work: health.Work
     incidents: tuple[Incident, ...]
     notebooks: health.Notebooks
-    about: Condition | None
+    tunnels: tuple[TunnelRow, ...]  # those that are open
+    jobs: tuple[Task, ...]  # those that are not over or were begun in the last 24 hours, oldest first
+    addresses: Mapping[str, Condition]  # how each of these is
+    about: Mapping[str, Condition]  # how notebooks, tunnels and vaults are, where there are any
     headline: Condition
 
 
 def look(store: Store, *, uptime: bool = True) -> View:
     """Everything about a place, from one read."""
-    alive, at = is_locked(store.home.lock), now()
+    alive = is_locked(store.home.lock)
+    vaults = condition_of(store, now(), alive=alive)
     with store.read() as connection:
-        last = lease.current(connection, store.place)
-        rows = [row for row in services.all_of(connection, store.place) if is_shown(row)]
-        jobs = work.latest_jobs(connection, store.place, limit=RECENT_JOBS)
-        incidents = tuple(history.open_incidents(connection, store.place))
-        known = runs.open_runs(connection, store.place)
-        failing = tuple(runs.failing(connection, store.place))
-        total, upcoming, soon = runs.agenda(connection, store.place)
-        shares = up_shares(connection, store.place, since=at - timedelta(hours=24)) if uptime else {}
+        return seen(connection, store.place, alive=alive, uptime=uptime, vaults=vaults)
+
+
+def seen(connection: Connection, place: str, *, alive: bool, uptime: bool = True, vaults: Condition | None = None) -> View:
+    """The same for whoever reads more of the same moment.
+
+    Args:
+        alive, vaults: whether an engine holds the home's lock; how its vaults are.
+    """
+    at = now()
+    last = lease.current(connection, place)
+    services_ = services.all_of(connection, place)
+    opened = [row for row in tunnels.all_of(connection, place) if row.view.state is not TunnelState.OFF]
+    told = [(row.key, row.last) for row in tunnels.followers_of(connection, place) if row.tunnel in {one.name for one in opened}]
+    jobs = sums.tasks(connection, place, since=at - timedelta(hours=24), limit=RECENT_JOBS)
+    incidents = tuple(history.open_incidents(connection, place))
+    known = runs.open_runs(connection, place)
+    failing = tuple(runs.failing(connection, place))
+    total, upcoming, soon = runs.agenda(connection, place)
+    rows = [row for row in services_ if is_shown(row)]
+    shares = up_shares(connection, rows, since=at - timedelta(hours=24)) if uptime else {}
     facts = _engine_facts(last, at, alive=alive)
     repairing = {incident.service for incident in incidents if incident.state == "open"}
     conditions = {
@@ -101,14 +124,17 @@ def look(store: Store, *, uptime: bool = True) -> View:
     }
     begun = [job for job in jobs if job.started and job.queued and not job.reused and at - job.started < timedelta(hours=24)]
     load = health.Work(
-        running=sum(job.status is JobStatus.RUNNING for job in jobs),
-        queued=sum(job.status in (JobStatus.QUEUED, JobStatus.ASSIGNED) for job in jobs),
+        running=sum(job.status == JobStatus.RUNNING.value for job in jobs),
+        queued=sum(job.status in (JobStatus.QUEUED.value, JobStatus.ASSIGNED.value) for job in jobs),
         wait=health.percentile(max(job.started - job.queued, timedelta(0)) for job in begun if job.started and job.queued),
     )
     running = sum(run.state is RunState.RUNNING for run in known)
     waiting = sum(run.state is RunState.PLANNED and run.start <= at for run in known)
     notebooks = health.Notebooks(running=running, waiting=waiting, schedules=total, failing=failing, upcoming=upcoming, at=soon)
-    about = health.notebooks(notebooks, at)
+    living = {row.name for row in services_ if row.spec.kind == "tunnel" and row.state.phase in (Phase.STARTING, Phase.RUNNING)}
+    addresses = {row.name: tunnel_health.condition(row.view, at, alive=alive and row.name in living) for row in opened}
+    found = {"notebooks": health.notebooks(notebooks, at), "tunnels": tunnel_health.overall(addresses, told), "vaults": vaults}
+    about = {name: one for name, one in found.items() if one is not None}
     return View(
         at=at,
         engine=_engine_view(last, facts, at),
@@ -116,26 +142,33 @@ def look(store: Store, *, uptime: bool = True) -> View:
         work=load,
         incidents=incidents,
         notebooks=notebooks,
-        about=about,
-        headline=health.headline(facts, conditions, load, at, about=about),
+        tunnels=tuple(opened),
+        jobs=tuple(jobs),
+        addresses=addresses,
+        about={**_played(last), **about},
+        headline=health.headline(facts, conditions, load, at, about=_heads(about)),
     )
 
 
-def up_shares(connection: Connection, place: str, *, since: datetime) -> dict[str, float]:
-    """For each runner the share of its beats since then that found it up: minutes where they are summed, raw beats after them."""
-    minutes = history.spans(connection, place, since=since, span=60)
-    edge = max((span.at for span in minutes), default=None)
-    raw = history.spans(connection, place, since=since if edge is None else edge + timedelta(seconds=60), span=1)
-    sums: dict[str, tuple[int, int]] = {}
-    for span in (*minutes, *raw):
-        beats, up = sums.get(span.service, (0, 0))
-        sums[span.service] = (beats + span.beats, up + span.up)
-    return {name: up / beats for name, (beats, up) in sums.items() if beats}
+def _heads(about: Mapping[str, Condition]) -> list[Condition]:
+    """What may be the headline: not that a copy was put, which says nothing of the work."""
+    return [one for name, one in about.items() if name != "vaults" or one.level is not Level.WELL]
+
+
+def up_shares(connection: Connection, rows: Sequence[ServiceRow], *, since: datetime) -> dict[str, float]:
+    """For each runner the share of its beats since then that found it up."""
+    ids = [row.id for row in rows]
+    found = sums.ups(connection, ids, since=since, at=sums.edges(connection, ids))
+    return {row.name: share for row in rows if (share := sums.share(found, row.id)) is not None}
 
 
 def is_shown(row: ServiceRow) -> bool:
     """Whether a service is a runner to a person: helpers of our own are only when they are in trouble."""
     return row.spec.kind not in HELPERS or row.state.phase is Phase.QUARANTINED
+
+
+def _played(last: Lease | None) -> dict[str, Condition]:
+    return {"simulation": SIMULATED} if last is not None and last.host == "simulation" else {}
 
 
 def _engine_facts(last: Lease | None, at: datetime, *, alive: bool) -> EngineFacts:

@@ -10,7 +10,7 @@ from enum import Enum
 
 from ..errors import advice
 from ..model.schedule import Run, RunState
-from ..model.service import Desired, Phase, ServiceState
+from ..model.service import Desired, Pause, Phase, ServiceState
 from .wording import count, line, sentence, since, span
 
 
@@ -157,20 +157,20 @@ def notebooks(of: Notebooks, now: datetime) -> Condition | None:
 
 
 def headline(
-    of: EngineFacts, conditions: Mapping[str, Condition], work: Work, now: datetime, *, about: Condition | None = None
+    of: EngineFacts, conditions: Mapping[str, Condition], work: Work, now: datetime, *, about: Iterable[Condition] = ()
 ) -> Condition:
     """The one sentence above everything, with what to do next.
 
     Args:
-        about: how notebooks are: they are heard of when there is no runner, or nothing worse.
+        about: how notebooks and tunnels are: they are heard of when there is no runner, or nothing worse.
     """
-    total = len(conditions)
+    total, others = len(conditions), sorted(about, key=lambda one: one.level.rank)
     if of.state is not EngineState.RUNNING and (total or of.state is EngineState.DEAD):
         how = engine(of, now)
         tail = " What you see is the last that was known." if any(c.level is Level.STALE for c in conditions.values()) else ""
         return Condition(level=how.level, text=f"The engine {how.text}.{tail}", todo=how.todo)
-    if not total and about is not None:
-        return about
+    if not total and others:
+        return others[0]
     if not total:
         return Condition(level=Level.OFF, text="No runner yet.", todo="qcity runner start local PATH_OF_A_REPOSITORY makes one")
     for level, word in ((Level.BAD, ("needs you", "need you")), (Level.REPAIRING, ("is being repaired", "are being repaired"))):
@@ -192,8 +192,8 @@ def headline(
     odd = [name for name in ups if conditions[name].level is Level.WARN]
     if odd:
         return Condition(level=Level.WARN, text=f"{odd[0]} {sentence(conditions[odd[0]].text)} {_load(work)}".strip(), todo=conditions[odd[0]].todo)
-    if about is not None and about.level is not Level.WELL:
-        return about
+    if others and others[0].level is not Level.WELL:
+        return others[0]
     who = f"{ups[0]} is well." if total == 1 else f"All {total} runners are well."
     if 1 < total != len(ups):
         rest = "stopped or standing by" if standing else "stopped as asked"
@@ -221,7 +221,8 @@ def _up(facts: RunnerFacts) -> Condition:
     if state.phase is Phase.STARTING:
         return Condition(level=Level.REPAIRING if state.failures else Level.WARN, text="is starting")
     if state.desired is Desired.DRAINED:
-        return Condition(level=Level.WARN, text=f"is draining: {count(state.busy, 'job')} to finish")
+        then = f", then it {_resting(state.pause)}" if state.pause else ""
+        return Condition(level=Level.WARN, text=f"is draining: {count(state.busy, 'job')} to finish{then}")
     if state.suspicions:
         return Condition(level=Level.WARN, text="has been silent for longer than it should")
     text = f"is running {count(state.busy, 'job')}" if state.busy else "is up"
@@ -249,7 +250,14 @@ def _going(state: ServiceState) -> Condition:
         return Condition(level=Level.OFF, text=f"{STANDS_BY}{state.reason}")
     if state.desired is Desired.UP:
         return Condition(level=Level.WARN, text="is stopped although it should be up")
+    if state.desired is Desired.DRAINED and state.pause is not None:
+        return Condition(level=Level.OFF, text=_resting(state.pause), todo=f"qcity runner start {state.name} ends it sooner")
     return Condition(level=Level.OFF, text="is stopped" + (", drained" if state.desired is Desired.DRAINED else ""))
+
+
+def _resting(pause: Pause) -> str:
+    until = "" if pause.until is None else f" until {pause.until:%Y-%m-%d %H:%M} UTC"
+    return f"is paused{until}{f' by {pause.by}' if pause.by else ''}{f': {line(pause.note)}' if pause.note else ''}"
 
 
 def _some(names: list[str], total: int, word: tuple[str, str], conditions: Mapping[str, Condition]) -> Condition:

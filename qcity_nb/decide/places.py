@@ -23,12 +23,20 @@ VARIABLES = (
     (Venue.COLAB, ("COLAB_RELEASE_TAG", "COLAB_NOTEBOOK_ID")),
     (Venue.BINDER, ("BINDER_LAUNCH_HOST", "BINDER_REPO_URL", "BINDER_REQUEST")),
     (Venue.JUPYTERHUB, ("JUPYTERHUB_USER", "JUPYTERHUB_SERVICE_PREFIX")),
+    (Venue.DEEPNOTE, ("DEEPNOTE_PROJECT_ID",)),
+    (Venue.DATABRICKS, ("DATABRICKS_RUNTIME_VERSION",)),
+    (Venue.COCALC, ("COCALC_PROJECT_ID",)),
+    (Venue.SAGEMAKER, ("SAGEMAKER_INTERNAL_IMAGE_URI",)),
     (Venue.PAPERMILL, ("QCITY_NB_HEADLESS",)),
-    (Venue.CI, ("GITHUB_ACTIONS", "GITLAB_CI", "CI")),
     (Venue.VSCODE, ("VSCODE_PID",)),
+    (Venue.CI, ("GITHUB_ACTIONS", "GITLAB_CI", "CI")),
     (Venue.JUPYTER, ("JPY_SESSION_NAME", "JPY_PARENT_PID")),
 )
-"""The first venue of which a variable is set; each is set by the venue itself, papermill's by whoever runs it for us."""
+"""The first venue of which a variable is set, hosts before front ends. Each is set by the venue itself, papermill's by whoever runs it for us:
+nothing of papermill's reaches a kernel, and what started it may have been any of those below it."""
+FOLDERS = {"/kaggle/input": Venue.KAGGLE, "/home/studio-lab-user": Venue.STUDIO_LAB}
+"""Folders that tell the venue where no variable does."""
+DAGSHUB = ("DAGSHUB_TOKEN", "DAGSHUB_USER_TOKEN")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 OFF = ("", "0", "false", "no")
 
@@ -38,15 +46,27 @@ def detect(env: Mapping[str, str], *, paths: AbstractSet[str] = frozenset(), ker
 
     Args:
         env: its environment.
-        paths: which of the folders in question exist (only `/kaggle/input` is).
+        paths: which of the folders in question exist (`FOLDERS`).
         kernel: whether it is a notebook's kernel, whatever the variables say.
     """
     if "/kaggle/input" in paths:
-        return Venue.KAGGLE
+        return Venue.KAGGLE  # its image can carry Colab's variables
     for venue, names in VARIABLES:
+        if venue is Venue.PAPERMILL:  # here the front ends begin, and no host has a variable set
+            for path, host in FOLDERS.items():
+                if path in paths:
+                    return host
+        if venue is Venue.VSCODE and env.get("SERVER_SOFTWARE", "").startswith("voila/"):
+            return Venue.VOILA  # a page that shows a notebook: who looks at it can run no cell
         if any(env.get(name, "").lower() not in OFF for name in names):
             return venue
     return Venue.JUPYTER if kernel else Venue.BARE
+
+
+def attached(env: Mapping[str, str]) -> tuple[str, ...]:
+    """What a venue is connected with that is none itself: DagsHub has no kernels of its own, its client runs inside of others."""
+    there = any(env.get(name) for name in DAGSHUB) or "dagshub.com" in env.get("MLFLOW_TRACKING_URI", "")
+    return ("DagsHub",) if there else ()
 
 
 def policy(venue: Venue, tier: Tier = Tier.UNKNOWN) -> Ruling:
@@ -56,10 +76,56 @@ def policy(venue: Venue, tier: Tier = Tier.UNKNOWN) -> Ruling:
     if venue is Venue.BINDER:
         why = "Binder is for demonstrations: a session ends after about ten idle minutes, and is no server"
         return Ruling(allowed=False, why=why, todo=f"qcity demo runs there. {ELSEWHERE}")
-    if venue is Venue.KAGGLE:
-        why = "what Kaggle's terms say about CI runners was never read here, so they are not offered"
+    if venue in UNREAD:
+        why = f"what {venue.value}'s terms say about CI runners was never read here, so they are not offered"
         return Ruling(allowed=False, why=why, todo=ELSEWHERE)
+    if venue is Venue.VOILA:
+        why = "Voila shows a notebook to people who are not its owner, so nothing is started for them"
+        return Ruling(allowed=False, why=why, todo=f"Start it from a terminal on that machine: qcity up. {ELSEWHERE}")
+    if venue in OWN_ACCOUNT:
+        return Ruling(why=f"a machine of your own {venue.value} account, whose terms were never read here: ask who runs it")
     return Ruling()
+
+
+UNREAD = frozenset({Venue.KAGGLE, Venue.DEEPNOTE, Venue.COCALC, Venue.STUDIO_LAB})
+"""Machines that somebody lends, under terms that nobody has read for this."""
+OWN_ACCOUNT = frozenset({Venue.DATABRICKS, Venue.SAGEMAKER})
+"""Machines that an account pays for by the hour."""
+LENT = frozenset({Venue.COLAB, Venue.BINDER, Venue.JUPYTERHUB, Venue.DATABRICKS, Venue.SAGEMAKER, *UNREAD})
+"""Where a public address of ours concerns somebody else, too."""
+
+
+NO_TUNNEL = frozenset({"colab", "jupyter", "domain", "static"})
+"""Providers that open nothing to everybody: the venue's own proxy, and what is served by somebody else anyway."""
+
+
+def reachable(chain: Iterable[str], venue: Venue, tier: Tier, *, acknowledged: bool) -> Ruling:
+    """What the terms of a venue allow of tunnels.
+
+    Args:
+        chain: the providers that would be asked.
+        acknowledged: a person said that everybody may reach it, and has read the terms.
+    """
+    public = [name for name in chain if name not in NO_TUNNEL]
+    if not public or venue not in LENT:
+        return Ruling()
+    own = "colab" if venue is Venue.COLAB else "jupyter"
+    if venue is Venue.COLAB and tier is not Tier.PAID:
+        clause = 'its FAQ forbids "connecting to remote proxies" and web services apart from notebooks'
+        why = f"the provider {public[0]} is refused on free Colab: {clause}"
+        todo = f"Leave the chain out: the notebook's own proxy ({own}) serves you alone; a paid one says QCITY_TIER=paid"
+        return Ruling(allowed=False, why=why, todo=todo)
+    if not acknowledged:
+        why = f"{public[0]} opens this machine to everybody, and the terms of {venue.value} may end the session for it"
+        return Ruling(allowed=False, why=why, todo=f"Leave the chain out to use its own proxy ({own}), or say public=True (--public)")
+    return Ruling()
+
+
+def default_chain(venue: Venue) -> tuple[str, ...]:
+    """The providers that are asked when nobody names any, by preference."""
+    if venue is Venue.COLAB:
+        return ("colab",)
+    return ("jupyter",) if venue in (Venue.BINDER, Venue.JUPYTERHUB) else ("ngrok", "ssh", "cloudflared", "localtunnel")
 
 
 def tier_of(options: Mapping[str, str]) -> Tier:

@@ -141,7 +141,7 @@ def message(answer: Answer) -> str:
     text = found.get("message") or found.get("error_description") or found.get("error") or ""
     more = found.get("errors")
     if isinstance(more, list) and more:
-        text = f"{text}: {'; '.join(map(_detail, more))}"
+        text = f"{text}{': ' if text else ''}{'; '.join(map(_detail, more))}"
     return redact(line(str(text), limit=200))
 
 

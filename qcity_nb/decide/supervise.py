@@ -103,7 +103,7 @@ def delay(policy: RestartPolicy, name: str, failures: int) -> timedelta:
 
 def started(state: ServiceState, now: datetime) -> Decision:
     """A person asks for the service to be up."""
-    state = replace(state, desired=Desired.UP, standby=False)
+    state = replace(state, desired=Desired.UP, standby=False, pause=None)
     if state.phase in (S, B, Q):
         return _spawn(replace(state, failures=0, starts=()), "start", now)
     return state, ()  # starting, running; or stopping: its exit will see that it is wanted up again
@@ -111,7 +111,7 @@ def started(state: ServiceState, now: datetime) -> Decision:
 
 def stopped(state: ServiceState, now: datetime, *, why: str = "asked to stop") -> Decision:
     """A person asks for the service to be down."""
-    state = replace(state, desired=Desired.DOWN, standby=False)
+    state = replace(state, desired=Desired.DOWN, standby=False, pause=None)
     if state.phase in (B, Q):
         return move(state, "stop", now, next_at=None, reason=why), ()
     if state.phase in (A, R):
@@ -139,8 +139,13 @@ def idle(state: ServiceState, now: datetime) -> Decision:
     """The service has no work left: a drained one may go."""
     if state.desired is Desired.DRAINED and state.busy == 0:
         down, intents = stopped(state, now, why="drained")
-        return replace(down, desired=Desired.DRAINED), intents
+        return replace(down, desired=Desired.DRAINED, pause=state.pause), intents
     return state, ()
+
+
+def pause_is_over(state: ServiceState, wall: datetime) -> bool:
+    """Whether a service that was paused for a while is to start now."""
+    return state.pause is not None and state.pause.until is not None and state.pause.until <= wall and state.desired is Desired.DRAINED
 
 
 def proved(state: ServiceState, spec: ServiceSpec, now: datetime, *, proof: str = "it gave a sign of life after the restart") -> Decision:
@@ -185,7 +190,7 @@ def silent(state: ServiceState, now: datetime, *, quiet: timedelta, working: boo
 
 
 def ailing(state: ServiceState, now: datetime, *, title: str, cause: str, evidence: tuple[str, ...] = ()) -> Decision:
-    """An agent's attendant has found, and proved, what only a restart mends. The one that looks after it has made sure that it is not busy."""
+    """Only a restart mends it: an agent's attendant has proved that, and made sure that it is not busy; or a person wants it, busy or not."""
     if state.phase not in (A, R):
         return state, ()
     after = move(state, "silent", now, suspicions=0, repairing=True, reason=cause)

@@ -72,6 +72,8 @@ def visible(text: str, *, keep: str = "\n\t") -> str:
 
     Colour codes are dropped; every other control or direction-changing character is shown as a symbol instead of obeyed.
     """
+    if text.isascii() and text.isprintable():  # nearly all of it is, and dashboards show a lot
+        return text
     return "".join(_symbol(char, keep) for char in _ANSI.sub("", text).replace("\r\n", "\n"))
 
 

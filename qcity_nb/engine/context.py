@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.engine import Connection
 
-from ..errors import StoreCorrupt, StoreError, StoreFull
+from ..errors import BadInput, StoreCorrupt, StoreError, StoreFull
 from ..model.home import Home
 from ..model.wire import AgentFact, Mend
 from ..ports import Clock, Processes, RunnerKind, Wire
@@ -96,6 +96,12 @@ class Context:
         except StoreError:
             return False
         return True
+
+
+def check_name(name: str, *, what: str) -> None:
+    """A name becomes a folder's. Raises `BadInput` for one that cannot be."""
+    if not name or len(name) > 64 or not all(letter.isalnum() or letter in "._-" for letter in name) or name[0] in ".-":
+        raise BadInput(f'"{name}" is not a name for a {what}', "use letters, digits, dot, dash and underscore, at most 64")
 
 
 def settle_stamp(stamp: datetime | None, now: datetime) -> datetime | None:

@@ -40,9 +40,11 @@ class Ears:
     def hear(self) -> None:
         """Read what the workers said and put it into the store, with how far it was read, in one transaction."""
         context = self._c
+        self._hear_the_dead()  # first: a life that follows goes on from what the one before it said
+        waits = {name for name, _ in context.unread}
         for name, row in list(context.services.items()):
             kind = context.kinds(row.spec.kind)
-            if not kind.speaks or row.state.incarnation == 0:
+            if not kind.speaks or row.state.incarnation == 0 or name in waits:
                 continue
             facts, offset = context.wire.receive(name, row.state.incarnation, row.offset)
             if offset == row.offset:
@@ -63,7 +65,6 @@ class Ears:
             self._supervisor.apply(name, supervise.proved(heard.state, heard.spec, context.clock.now()))  # whoever speaks, lives
             for listener in self._listeners:
                 listener.heard(name, facts)
-        self._hear_the_dead()
 
     def keep_unread(self, name: str) -> None:
         """An incarnation ended and the store could not take what it said: remember to read it later."""

@@ -24,6 +24,7 @@ from ..kinds import load
 from ..kinds.leases import open_lease
 from ..kinds.notifiers import Messenger
 from ..kinds.places.here import ruling
+from ..kinds.vaults.saver import Saver
 from ..ports import RunnerKind
 from ..store.database import Store, prepare
 from .loop import Engine
@@ -79,6 +80,7 @@ class Host:
             holder=f"{socket.gethostname()}:{os.getpid()}",
             host=host,
             messenger=self._messenger,
+            saver=Saver(),
             leases=lambda where, claim, seconds: open_lease(where, claim, home=store.home, timeout=seconds),
             ruling=ruling,
             wake=lambda: ring(store.home.doorbell),
@@ -136,6 +138,7 @@ class KernelHost:
 
     def start(self) -> None:
         """Start the loop. Raises `EngineError` when another engine of this home is alive."""
+        self._store.look_again()
         self._thread = threading.Thread(target=self._live, name="qcity-engine", daemon=True)
         self._thread.start()
         self._ready.wait()
@@ -186,6 +189,7 @@ class OnceHost:
 
     def start(self) -> None:
         """Become the engine. Raises `EngineError` when another engine of this home is alive."""
+        self._store.look_again()
         self._host = Host(self._store, host="once")
 
     @property

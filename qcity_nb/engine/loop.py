@@ -30,6 +30,9 @@ from .notices import Notices
 from .orders import Orders
 from .runs import Runs
 from .supervisor import Supervisor
+from .tunnels import KIND as TUNNEL
+from .tunnels import Tunnels
+from .vaults import Saver, Vaults
 
 LOOK = timedelta(seconds=1)
 BEAT = timedelta(seconds=5)
@@ -54,6 +57,7 @@ class Engine:
         holder: who this engine is, for people: host and pid.
         host: process, kernel or once.
         messenger: tells the master; None where nobody is to be told.
+        saver: puts copies of the store into vaults; None where there are none.
         leases: opens lease stores; None where there is no fleet.
         ruling: what policy says of where this engine runs.
         instant: both clocks of the machine, for deciding on claims.
@@ -72,6 +76,7 @@ class Engine:
         holder: str = "",
         host: str = "process",
         messenger: Messenger | None = None,
+        saver: Saver | None = None,
         leases: Leases | None = None,
         ruling: Rulings = lambda _: Ruling(),
         instant: Callable[[], Instant] = instant,
@@ -82,11 +87,14 @@ class Engine:
         self._supervisor = Supervisor(self.context)
         self._dispatcher = Dispatcher(self.context, self._supervisor)
         self._runs = Runs(self.context, self._supervisor)
-        self._ears = Ears(self.context, self._supervisor, [self._dispatcher, self._runs])
+        self._tunnels = Tunnels(self.context, self._supervisor)
+        self._ears = Ears(self.context, self._supervisor, [self._dispatcher, self._runs, self._tunnels])
         self._agents = Agents(self.context, self._supervisor)
         self._notices = Notices(self.context, self._supervisor, messenger)
         self._fleet = Fleet(self.context, self._supervisor, leases, wake, ruling=ruling)
-        self._orders = Orders(self.context, self._supervisor, self._dispatcher, self._agents, self._notices, self._fleet, more=self._runs.verbs)
+        self._vaults = Vaults(self.context, saver)
+        more = {**self._runs.verbs, **self._tunnels.verbs}
+        self._orders = Orders(self.context, self._supervisor, self._dispatcher, self._agents, self._notices, self._fleet, more=more)
         self._holder, self._host = holder, host
         self._due: dict[str, datetime] = {}
         self._drift = timedelta(0)
@@ -131,6 +139,7 @@ class Engine:
         self._supervisor.take_over(self._ears.hear)
         self._dispatcher.take_over()
         self._runs.take_over()
+        self._tunnels.take_over()
 
     def tick(self) -> datetime:
         """One round. Returns when the next one is due at the latest (steady clock); exits, commands and reports may ask for one earlier."""
@@ -148,6 +157,8 @@ class Engine:
                 self._agents.step()
             if self._is_due("notices", BEAT, self.context.clock.now()):
                 self._notices.step()
+                self._vaults.step()
+            self._tunnels.step()
         except StoreCorrupt as error:
             context.note, context.lost_store = str(error), True
         except StoreError as error:  # supervising goes on from memory
@@ -156,6 +167,7 @@ class Engine:
         now = context.clock.now()
         if self._is_due("look", LOOK, now):
             self._supervisor.look()
+            self._orders.unpause()
             self._watch_clock()
             context.lost_store |= context.store.is_gone()
         if self._is_due("beat", BEAT, now):
@@ -177,6 +189,7 @@ class Engine:
 
         if not self.fenced and not context.lost_store:
             context.record(write)
+            self._vaults.close()
         self._fleet.close()
         context.processes.close()
 
@@ -278,4 +291,4 @@ class Engine:
 def _counts(row: rows.ServiceRow) -> bool:
     """Whether a beat says something of a service's health: not when nobody wants it up here, and not while it starts because somebody asked."""
     starts = row.state.phase is Phase.STARTING and row.state.incident is None
-    return row.state.desired is Desired.UP and not starts and not row.state.standby
+    return row.spec.kind != TUNNEL and row.state.desired is Desired.UP and not starts and not row.state.standby

@@ -9,20 +9,26 @@ from sqlalchemy.engine import Connection
 
 from ..decide import runs as decide
 from ..decide import supervise
+from ..decide.tunnel_health import condition
+from ..decide.vaults import tolerated
 from ..decide.wording import line
 from ..errors import NotFound
+from ..io import vaultnotes
 from ..model.notice import Notice
 from ..model.schedule import RunState
 from ..model.service import Desired, Phase
+from ..model.tunnel import Issued, TunnelState, TunnelView
 from ..ports import Messenger
-from ..store import commands, history, intents
+from ..store import commands, history, intents, tunnels
 from ..store import runs as store
 from ..store import services as rows
 from ..store.history import Incident
+from . import vaults
 from .context import Context
 from .supervisor import Supervisor
 
-VERB, RUN = "notify", "run:"
+VERB, RUN, TUNNEL, VAULT = "notify", "run:", "tunnel:", "vault:"
+NO_ADDRESS = (TunnelState.WAITING, TunnelState.EXHAUSTED, TunnelState.NETWORK_DOWN)
 LOOK = timedelta(seconds=30)
 """How often runs are looked at: there may be many, and nobody waits for a message."""
 RECENT = timedelta(hours=12)
@@ -63,6 +69,8 @@ class Notices:
             if known.get(self._key(incident, well=False)) is not None and _is_well(incident, row):
                 self._tell(incident, row, known, well=True)
         self._tell_of_runs(known)
+        self._tell_of_tunnels(known)
+        self._tell_of_vaults(known)
 
     def _tell_of_runs(self, known: dict[str, str | None]) -> None:
         """Schedules that begin to fail, are well again, or late. A run of every place's is told by the place that had it."""
@@ -76,6 +84,39 @@ class Notices:
         for one in decide.news(runs, [run for run in told if run is not None], now=context.clock.wall()):
             if one.run.owner in ("", context.store.place):
                 self._send(_of_run(_key_of(context.store.place, one.run.id, one.tale), context.store.place, one), known)
+
+    def _tell_of_tunnels(self, known: dict[str, str | None]) -> None:
+        """A tunnel that got another address by itself, and one that has had none for a while."""
+        context, place, wall = self._c, self._c.store.place, self._c.clock.wall()
+        with context.store.read() as connection:
+            rows_ = tunnels.all_of(connection, place)
+            issued = tunnels.issued_of(connection, place)
+        for row in rows_:
+            view, mine = row.view, [one for one in issued if one.tunnel == row.name and wall - one.since < RECENT]
+            key = f"{place}/{TUNNEL}{row.name}/{view.generation}/{VERB}/"
+            if view.url and len(mine) > 1 and mine[-2].origin != mine[-1].origin:
+                self._send(_moved(key + "moved", place, mine[-2], mine[-1]), known)
+            elif not view.url and view.state in NO_ADDRESS and wall - view.since >= LOOK:
+                self._send(_no_address(key + "bad", place, view), known)
+
+    def _tell_of_vaults(self, known: dict[str, str | None]) -> None:
+        """A vault that cannot be written for a while, or that another machine has gone on from; and once more when it can be written again."""
+        context, place, wall = self._c, self._c.store.place, self._c.clock.wall()
+        for config in vaults.added(context):
+            state, about = vaultnotes.state(context.home, config.name), f"{place}/{VAULT}{config.name}/"
+            told = [key for key, outcome in known.items() if key.startswith(about) and outcome is not None]
+            bad = [key for key in told if key.endswith("/bad") and f"{key.removesuffix('/bad')}/well" not in told]
+            if state.error and state.failing and (state.superseded or wall - state.failing >= tolerated(config)):
+                name = line(config.name)
+                title = f"Another machine has gone on from the vault {name}" if state.superseded else f"The vault {name} cannot be written"
+                key = bad[0] if bad else f"{about}{state.failing:%Y%m%dT%H%M%S}/{VERB}/bad"
+                notice = Notice(key=key, place=place, service=config.name, title=title, since=state.failing, cause=state.error, todo=state.todo)
+                self._send(notice, known)
+            elif not state.error and state.saved:
+                for key in bad:
+                    title = f"The vault {line(config.name)} is written again"
+                    well = Notice(key=f"{key.removesuffix('/bad')}/well", place=place, service=config.name, title=title, since=state.saved, well=True)
+                    self._send(well, known)
 
     def test(self, number: int) -> None:
         """A person wants to see a message; the command is answered when it was sent."""
@@ -109,7 +150,7 @@ class Notices:
                 commands.answer(connection, number, status="done", result={"outcome": outcome}, at=self._c.clock.wall())
                 continue
             intents.finish(connection, [key], outcome, at=self._c.clock.wall())
-            if key.split("/")[1].startswith(RUN):
+            if key.split("/")[1].startswith((RUN, TUNNEL, VAULT)):
                 continue
             number = int(key.split("/")[2])
             incident = history.get_incident(connection, self._c.store.place, number)
@@ -128,7 +169,7 @@ class Notices:
                 continue
             if row.state.phase is Phase.QUARANTINED and other.state.desired is not Desired.UP:
                 self._supervisor.apply(other.name, supervise.started(other.state, now))
-            elif row.state.phase is Phase.RUNNING and other.state.desired is Desired.UP:
+            elif row.state.phase is Phase.RUNNING and row.state.desired is Desired.UP and other.state.desired is Desired.UP:
                 self._supervisor.apply(other.name, supervise.drained(other.state, now))
 
 
@@ -173,6 +214,20 @@ def _of_run(key: str, place: str, news: decide.News) -> Notice:
         tried=tuple(f"attempt {one.number}: {one.reason}" for one in run.attempts),
         todo=f"qcity notebook show {run.id}" + (f"; qcity notebook resume {run.id} goes on from cell {run.cell}" if can else ""),
     )
+
+
+def _moved(key: str, place: str, old: Issued, new: Issued) -> Notice:
+    """Not a fault: the master hears which address is right now."""
+    title = f"The tunnel {line(new.tunnel)} has another address: {new.origin}"
+    cause = f"{new.why}; before: {old.origin} by {old.provider}"
+    return Notice(key=key, place=place, service=new.tunnel, title=title, since=new.since, cause=cause, well=True)
+
+
+def _no_address(key: str, place: str, view: TunnelView) -> Notice:
+    how = condition(view, view.since)
+    title = f"The tunnel {line(view.name)} has no address"
+    tried = tuple(f"{one.provider}: {one.text}" for one in view.tried)
+    return Notice(key=key, place=place, service=view.name, title=title, since=view.since, cause=view.reason, tried=tried, todo=how.todo)
 
 
 def _notice(key: str, place: str, incident: Incident, row: rows.ServiceRow, *, well: bool) -> Notice:

@@ -11,21 +11,19 @@ from datetime import timedelta
 import msgspec
 from sqlalchemy.engine import Connection
 
-from ..decide import supervise
+from ..decide import roles, supervise
 from ..errors import BadInput, NotFound, QCityError, Refused, StoreError
-from ..model.service import Desired, Phase, RestartPolicy, ServiceSpec, ServiceState
+from ..model.service import Desired, Pause, Phase, RestartPolicy, ServiceSpec, ServiceState
 from ..store import commands, work
 from ..store import services as rows
 from .agents import ATTENDANT, FOREIGN, Agents
-from .context import Context, Verb
+from .context import Context, Verb, check_name
 from .dispatch import Dispatcher
 from .fleet import Fleet
 from .notices import Notices
 from .supervisor import Supervisor
 
-NAME = "letters, digits, dot, dash and underscore, at most 64"
-
-
+LONGEST_PAUSE = 366 * 86_400.0
 LATER = frozenset({"notify.test", "runner.labels", "runner.discover", "runner.plan", "runner.delete"})
 """What others have to be asked for: their answer is the command's."""
 
@@ -56,11 +54,14 @@ class Orders:
     ) -> None:
         self._c, self._supervisor, self._dispatcher = context, supervisor, dispatcher
         self._agents, self._notices, self._fleet = agents, notices, fleet
+        self._asker = ""  # of the command that is obeyed now
         self._verbs = {
             "runner.add": self._add,
             "runner.start": self._start,
             "runner.stop": self._stop,
             "runner.drain": self._drain,
+            "runner.pause": self._pause,
+            "runner.repair": self._repair,
             "runner.remove": self._remove,
             "job.rerun": self._rerun,
             "job.cancel": self._cancel,
@@ -77,8 +78,10 @@ class Orders:
         with context.store.read() as connection:
             asked = commands.new(connection, context.store.place)
         for command in asked:
-            status, result = "done", {}
+            status, result, self._asker = "done", {}, command.actor
             try:
+                if why := roles.refusal(command.actor, command.verb):
+                    raise Refused(why, "Ask for a link with that role: qcity serve link --role prints one")
                 if command.verb in LATER:
                     self._later(command)
                     continue
@@ -153,6 +156,36 @@ class Orders:
         else:
             self._let_finish(name)
         return self._about(name)
+
+    def _pause(self, name: str, args: Mapping[str, object]) -> dict[str, object]:
+        self._ours(name)
+        seconds, wall = args.get("seconds"), self._c.clock.wall()
+        if seconds is not None and not (isinstance(seconds, (int, float)) and 0 < seconds <= LONGEST_PAUSE):
+            raise BadInput(f"a pause of {seconds} s cannot be", "Say how long, up to a year, or leave it out: it then lasts until somebody starts it")
+        until = None if seconds is None else wall + timedelta(seconds=float(seconds))
+        pause = Pause(note=str(args.get("note") or ""), by=self._asker, until=until)
+        self._supervisor.apply(name, (replace(self._row(name).state, pause=pause), ()))
+        return self._drain(name, args)
+
+    def _repair(self, name: str, args: Mapping[str, object]) -> dict[str, object]:
+        """Begin it again as after a fault: with an incident that ends with a proof; its jobs run again; one that is down gets a fresh budget."""
+        self._ours(name)
+        state, now = self._row(name).state, self._c.clock.now()
+        if state.phase is not Phase.RUNNING:
+            self._supervisor.apply(name, supervise.started(state, now))
+        else:
+            note = f": {args['note']}" if args.get("note") else ""
+            fresh = replace(state, failures=0, starts=())  # what a person asks for spends no budget
+            title, cause = f"{name} was repaired by hand", f"{self._asker} asked for a repair{note}"
+            self._supervisor.apply(name, supervise.ailing(fresh, now, title=title, cause=cause))
+        return self._about(name)
+
+    def unpause(self) -> None:
+        """Start what was paused for a while that is over."""
+        wall = self._c.clock.wall()
+        for name, row in list(self._c.services.items()):
+            if supervise.pause_is_over(row.state, wall):
+                self._supervisor.apply(name, supervise.started(row.state, self._c.clock.now()))
 
     def _let_finish(self, name: str) -> None:
         self._supervisor.apply(name, supervise.drained(self._row(name).state, self._c.clock.now()))
@@ -268,8 +301,7 @@ def spec_of(name: str, args: Mapping[str, object]) -> ServiceSpec:
     Raises:
         BadInput: the name or a value cannot be used.
     """
-    if not name or len(name) > 64 or not all(letter.isalnum() or letter in "._-" for letter in name) or name[0] in ".-":
-        raise BadInput(f'"{name}" is not a name for a runner', f"use {NAME}")
+    check_name(name, what="runner")
     policy = {key: value for key, value in dict(args.get("policy") or {}).items() if value is not None}  # type: ignore[call-overload]  # checked by convert
     plain = {
         "name": name,

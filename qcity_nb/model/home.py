@@ -43,6 +43,11 @@ class Home:
         return self.root / "backups"
 
     @property
+    def vaults(self) -> Path:
+        """What is known of each vault: `vaults/<name>.json`."""
+        return self.root / "vaults"
+
+    @property
     def artifacts(self) -> Path:
         """What jobs gave away: `artifacts/<build>/<name>/`."""
         return self.root / "artifacts"
@@ -65,6 +70,30 @@ class Home:
         """The notebook that somebody's cell became: `cells/<name>/<name>.ipynb`; a scheduled one lies apart: a trial does not change it."""
         folder = self.root / "cells" / name
         return (folder / "scheduled" if scheduled else folder) / f"{name}.ipynb"
+
+    @property
+    def links(self) -> Path:
+        """The journal of what was rewritten in people's files, one file for each change."""
+        return self.root / "links"
+
+    @property
+    def link_checks(self) -> Path:
+        """What checks of links remember: answers that were good, pictures of what was not."""
+        return self.root / "link-checks"
+
+    @property
+    def pointer_key(self) -> Path:
+        """The Ed25519 key that signs pointers, mode 0600."""
+        return self.root / "pointer.key"
+
+    def served(self, port: int) -> Path:
+        """What a served page at this port keeps: its lock, where it is, the links to it."""
+        return self.root / "serve" / str(port)
+
+    @property
+    def metrics_token(self) -> Path:
+        """What a reader of the served metrics shows, mode 0600."""
+        return self.root / "serve" / "metrics.token"
 
     def service(self, name: str) -> Path:
         """The folder of one service: lock, identity, exit, log, orders, facts."""

@@ -107,6 +107,15 @@ class Exit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pause:
+    """Why a service is down for a while, who said so, and until when (wall clock); None means until somebody starts it."""
+
+    note: str = ""
+    by: str = ""
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServiceState:
     """All that deciding knows about one service. `starts` are the automatic restarts inside the policy's window."""
 
@@ -125,3 +134,4 @@ class ServiceState:
     reason: str = ""
     last_exit: Exit | None = None
     incident: int | None = None
+    pause: Pause | None = None

@@ -10,6 +10,7 @@ from datetime import datetime
 import msgspec
 
 from .schedule import Cell, Live, RunPlan, RunState
+from .tunnel import Followed, Follower, Issued, TunnelView
 from .work import Annotation, Artifact, BuildPlan, JobPlan, Outcome, Step
 
 
@@ -112,7 +113,31 @@ class CancelRun(msgspec.Struct, frozen=True, kw_only=True, tag="cancel_run"):
     reason: str
 
 
-Order = RunJob | CancelJob | Seen | Watch | Do | Mend | RunNotebook | CancelRun
+class FollowerCard(msgspec.Struct, frozen=True, kw_only=True):
+    """One follower of a tunnel by its key, and what it was last told."""
+
+    key: str
+    follower: Follower
+    last: Followed | None = None
+
+
+class Follow(msgspec.Struct, frozen=True, kw_only=True, tag="follow"):
+    """To a tunnel: these follow its address, and these origins were issued for it so far, oldest first. `generation` is the last one there was.
+
+    `others`: origins that were issued for other tunnels too, so that they say nothing. Said first of all, and whenever it changes.
+    """
+
+    followers: tuple[FollowerCard, ...] = ()
+    issued: tuple[Issued, ...] = ()
+    others: tuple[str, ...] = ()
+    generation: int = 0
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True, tag="probe"):
+    """To a tunnel: ask a nonce through its address now, and tell its followers again."""
+
+
+Order = RunJob | CancelJob | Seen | Watch | Do | Mend | RunNotebook | CancelRun | Follow | Probe
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
@@ -286,8 +311,25 @@ class RunEnded(msgspec.Struct, frozen=True, kw_only=True, tag="run_ended"):
     died: bool = False
 
 
+class TunnelMoved(msgspec.Struct, frozen=True, kw_only=True, tag="tunnel"):
+    """Where a tunnel stands now; `story` says in one sentence what happened, empty when only figures moved."""
+
+    view: TunnelView
+    story: str = ""
+
+
+class TunnelFollowed(msgspec.Struct, frozen=True, kw_only=True, tag="followed"):
+    """What came of carrying a tunnel's address to the follower with this key."""
+
+    key: str
+    at: datetime
+    what: Followed
+
+
 RunFact = RunBegan | RunMoved | RunEnded
+
+TunnelFact = TunnelMoved | TunnelFollowed
 
 AgentFact = Advice | Proven | Well | Did | AgentView | Stranger | Checked
 
-Fact = Hello | BuildFound | JobBegan | JobMoved | JobEnded | Trouble | AgentFact | RunFact
+Fact = Hello | BuildFound | JobBegan | JobMoved | JobEnded | Trouble | AgentFact | RunFact | TunnelFact

@@ -146,3 +146,29 @@ class Build:
     created: datetime
     finished: datetime | None = None
     outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """A job that ended, as a history of many shows it: what it was, at which commit, and how it went."""
+
+    id: int
+    name: str
+    workflow: str
+    ref: str
+    sha: str
+    runner: str
+    outcome: str
+    queued: datetime | None
+    started: datetime | None
+    finished: datetime | None
+
+    @property
+    def wait(self) -> timedelta | None:
+        """How long it stood in the queue."""
+        return max(self.started - self.queued, timedelta(0)) if self.started and self.queued else None
+
+    @property
+    def took(self) -> timedelta | None:
+        """How long its last attempt ran."""
+        return max(self.finished - self.started, timedelta(0)) if self.started and self.finished else None

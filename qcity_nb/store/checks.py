@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -49,3 +49,12 @@ def latest(connection: Connection, place: str, *, service: str | None = None, li
     if service is not None:
         query = query.where(checks.c.service == service)
     return [Check(**row) for row in connection.execute(query).mappings()][::-1]
+
+
+def took(connection: Connection, place: str, services: Iterable[str], *, since: datetime, limit: int = 4000) -> dict[str, list[timedelta]]:
+    """How long each look of these services took since then; of the newest ones at most."""
+    query = sa.select(checks.c.service, checks.c.took).where(checks.c.place == place, checks.c.service.in_(list(services)), checks.c.at >= since)
+    found: dict[str, list[timedelta]] = {}
+    for service, seconds in connection.execute(query.order_by(checks.c.id.desc()).limit(limit)):
+        found.setdefault(str(service), []).append(timedelta(seconds=float(seconds)))
+    return found

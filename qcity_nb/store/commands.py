@@ -2,6 +2,7 @@
 
 Verbs of commands (subject; args):
   runner.add (name; kind, labels, options…)   runner.start (the same)   runner.stop (name)   runner.drain (name)   runner.remove (name)
+  runner.pause (name; note, seconds)   runner.repair (name; note)
   runner.labels (name; labels)   runner.discover ("")   runner.plan (""; asked)   runner.delete (id; forge, scope …)
   job.rerun (job id)   job.cancel (job id; reason)   engine.stop ("")   engine.backup ("")   notify.test ("")
   fleet.join (""; lease, term, me, places)   fleet.leave ("")
@@ -21,7 +22,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from .schema import commands
+from .schema import commands, flips
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,14 +64,19 @@ def ask(
     *,
     at: datetime,
     key: str | None = None,
+    by: str = "",
 ) -> int:
-    """Put a command; one with a key that is known already is the same command. Returns its id."""
+    """Put a command; one with a key that is known already is the same command. Returns its id.
+
+    Args:
+        by: who asks, when it is not the user of this process.
+    """
     key = key or uuid.uuid4().hex
     known = connection.execute(sa.select(commands.c.id).where(commands.c.key == key)).scalar()
     if known is not None:
         return int(known)
     row = commands.insert().values(
-        place=place, key=key, at=at, actor=actor(), verb=verb, subject=subject, args=dict(args or {}), status="new"
+        place=place, key=key, at=at, actor=by or actor(), verb=verb, subject=subject, args=dict(args or {}), status="new"
     )
     try:
         with connection.begin_nested():
@@ -103,6 +109,14 @@ def begin(connection: Connection, id_: int) -> None:
 def begin_again(connection: Connection, place: str) -> None:
     """What an earlier engine was acting on is new to this one."""
     connection.execute(commands.update().where(commands.c.place == place, commands.c.status == "running").values(status="new"))
+
+
+def mark(connection: Connection) -> tuple[int, int, int]:
+    """Three numbers that stay the same while nothing but signs of life is written: what was asked, what was answered, what has changed its state."""
+    asked = sa.select(sa.func.count(commands.c.id), sa.func.count(commands.c.done)).select_from(commands)
+    changed = connection.execute(sa.select(sa.func.max(flips.c.id))).scalar()
+    one, two = connection.execute(asked).one()
+    return int(one), int(two), int(changed or 0)
 
 
 def latest(connection: Connection, place: str, *, limit: int = 100) -> list[Command]:

@@ -22,10 +22,11 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
 from ..errors import HomeError, MissingTool, StoreCorrupt, StoreError, StoreFull, StoreTooNew
+from ..io.copies import snapshot
 from ..io.files import try_lock, write_atomic
 from ..model.home import Home
 
-VERSION = "0004"
+VERSION = "0005"
 """The newest migration: a store with this version needs nothing."""
 
 REMOTE = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "davfs", "drvfs", "gcsfuse", "beegfs"})
@@ -93,6 +94,15 @@ class Store:
             if not isinstance(error, sqlite3.OperationalError) or "malformed" in str(error):
                 raise StoreCorrupt(f"the store {self.home.store} is damaged ({error})", "its last good copy will be restored") from error
 
+    def look_again(self) -> None:
+        """Be a store of what is in the home now: another one's copy may have been put there. An older schema is migrated."""
+        if not self.embedded:
+            return
+        self.close()
+        self.place, self._file = place_of(self.home), _number_of(self.home.store)
+        with _alone(self.home.root / "store.lock"):
+            _migrate(self)
+
     def backup(self) -> Path | None:
         """A verified copy below the home's `backups/`, the newest few kept; None on PostgreSQL, which has its own ways."""
         if not self.embedded:
@@ -101,16 +111,8 @@ class Store:
         stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%f")
         final, part = self.home.backups / f"qcity-{stamp}.db", self.home.backups / f".part-{stamp}"
         try:
-            with contextlib.closing(sqlite3.connect(self.home.store)) as source, contextlib.closing(sqlite3.connect(part)) as target:
-                source.backup(target)
-                verdict = target.execute("pragma quick_check(1)").fetchone()[0]
-            if verdict != "ok":
-                raise sqlite3.DatabaseError(verdict)
+            snapshot(self.home.store, part)
             part.rename(final)
-        except sqlite3.OperationalError as error:
-            raise StoreError(f"no copy of the store could be made ({error})", "it is tried again", permanent=False) from error
-        except sqlite3.DatabaseError as error:
-            raise StoreCorrupt(f"the store {self.home.store} is damaged ({error})", "its last good copy will be restored") from error
         finally:
             part.unlink(missing_ok=True)
         for old in sorted(self.home.backups.glob("qcity-*.db"))[:-KEPT_BACKUPS]:

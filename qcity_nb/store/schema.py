@@ -10,6 +10,7 @@ from sqlalchemy import Boolean, Column, Double, ForeignKey, Index, Integer, Meta
 from ..model.fleet import ClaimView, FleetConfig
 from ..model.schedule import Attempt, Cell, Live, RunPlan, Schedule
 from ..model.service import ServiceSpec, ServiceState
+from ..model.tunnel import Followed, Follower, TunnelView
 from ..model.wire import AgentView
 from ..model.work import Annotation, Artifact, BuildPlan, JobPlan, Step
 from .columns import Json, Moment
@@ -261,4 +262,41 @@ runs = Table(
     UniqueConstraint("place", "key"),
     Index("runs_open", "place", "state"),
     Index("runs_of", "place", "schedule"),
+)
+
+tunnels = Table(
+    "tunnels",
+    meta,
+    Column("place", String(64), primary_key=True),
+    Column("name", String(128), primary_key=True),
+    Column("view", Json(TunnelView), nullable=False),
+    Column("at", Moment, nullable=False),
+)
+
+issued = Table(
+    "issued",  # every address that a tunnel ever had: append-only but for its end
+    meta,
+    Column("id", Integer, primary_key=True),
+    Column("place", String(64), nullable=False),
+    Column("tunnel", String(128), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("provider", String(32), nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("since", Moment, nullable=False),
+    Column("until", Moment),
+    Column("why", Text, nullable=False),
+    UniqueConstraint("place", "tunnel", "generation"),
+)
+
+followers = Table(
+    "followers",
+    meta,
+    Column("id", Integer, primary_key=True),
+    Column("place", String(64), nullable=False),
+    Column("tunnel", String(128), nullable=False),
+    Column("key", String(300), nullable=False),
+    Column("follower", Json(Follower), nullable=False),
+    Column("last", Json(Followed)),
+    Column("at", Moment),  # when it was last told
+    UniqueConstraint("place", "tunnel", "key"),
 )

@@ -120,6 +120,13 @@ def flips_of(connection: Connection, place: str, *, after: int = 0, subject: str
     return [Flip(**row) for row in connection.execute(query).mappings()][::-1]
 
 
+def flips_about(connection: Connection, place: str, about: str, subject: str, *, limit: int = 200) -> list[Flip]:
+    """The newest flips of one thing, oldest first."""
+    columns = [flips.c[name] for name in ("id", "at", "about", "subject", "old", "new", "reason", "generation")]
+    mine = (flips.c.place == place, flips.c.about == about, flips.c.subject == subject)
+    return [Flip(**row) for row in connection.execute(sa.select(*columns).where(*mine).order_by(flips.c.id.desc()).limit(limit)).mappings()][::-1]
+
+
 def _of(state: ServiceState, since: datetime) -> dict[str, object]:
     return {"state": state, "phase": state.phase.value, "desired": state.desired.value, "since": since}
 

@@ -1,4 +1,4 @@
-"""A stand-in of Hugging Face's hub over loopback HTTP, as far as leases and runs need it: datasets, their branches, commits with a parent, files.
+"""A stand-in of Hugging Face's hub over loopback HTTP, as far as leases, runs and pages need it: datasets and Spaces, branches, commits, files.
 
 tests/testing/test_hub.py has the official client drive it, where that is installed.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -16,7 +16,7 @@ from .exchange import Request, address, sends, utcnow
 from .faults import Reply
 from .forge import Forge
 
-API = "/api/datasets/{owner}/{name}"
+API = "/api/{family}/{owner}/{name}"
 
 
 @dataclass
@@ -24,13 +24,14 @@ class Dataset:
     """One repository: branch -> sha, sha -> path -> content."""
 
     private: bool = True
+    sdk: str = ""  # of a Space
     branches: dict[str, str] = field(default_factory=dict)
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
-    def put(self, branch: str, files: dict[str, bytes], summary: str) -> str:
+    def put(self, branch: str, files: dict[str, bytes], summary: str, *, gone: Sequence[str] = ()) -> str:
         """A commit on a branch; its sha, which its parent is part of."""
         parent = self.branches.get(branch, "")
-        whole = {**self.commits.get(parent, {}), **files}
+        whole = {path: data for path, data in {**self.commits.get(parent, {}), **files}.items() if path not in gone}
         sha = hashlib.sha1(repr((parent, summary, sorted(whole.items()))).encode()).hexdigest()  # noqa: S324 - as git's
         self.commits[sha], self.branches[branch] = whole, sha
         return sha
@@ -47,12 +48,19 @@ class FakeHub(Forge):
         super().__init__(now=now)
         self.tokens = {"hf_stand_in"}
         self.datasets: dict[str, Dataset] = {}
+        self.spaces: dict[str, Dataset] = {}
         self.cache = ""
 
     def dataset(self, name: str) -> Dataset:
         """Make a dataset with its first commit."""
         made = self.datasets[name] = Dataset()
         made.put("main", {".gitattributes": b""}, "initial commit")
+        return made
+
+    def space(self, name: str, *, sdk: str = "static") -> Dataset:
+        """Make a Space with its first commit."""
+        made = self.spaces[name] = Dataset(private=False, sdk=sdk)
+        made.put("main", {"README.md": f"---\nsdk: {sdk}\n---\n".encode()}, "initial commit")
         return made
 
     def answer(self, request: Request) -> Reply:
@@ -65,8 +73,8 @@ class FakeHub(Forge):
             ("DELETE", f"{API}/branch/{{ref}}", self._no_branch),
             ("POST", f"{API}/preupload/{{ref}}", self._preupload),
             ("POST", f"{API}/commit/{{ref}}", self._commit),
-            ("GET", "/datasets/{owner}/{name}/resolve/{sha}/{path}", self._resolve),
-            ("GET", "/api/resolve-cache/datasets/{owner}/{name}/{sha}/{path}", self._resolve),
+            ("GET", "/{family}/{owner}/{name}/resolve/{sha}/{path}", self._resolve),
+            ("GET", "/api/resolve-cache/{family}/{owner}/{name}/{sha}/{path}", self._resolve),
         ]
         if request.header("Authorization").removeprefix("Bearer ") not in self.tokens:
             return _error(401, "Invalid username or password.", "")
@@ -74,7 +82,7 @@ class FakeHub(Forge):
             return self._create(request)
         for method, pattern, act in routes:
             if request.method == method and (args := address(pattern, request.raw)) is not None:
-                known = self.datasets.get(f"{args['owner']}/{args['name']}")
+                known = {"datasets": self.datasets, "spaces": self.spaces}.get(args["family"], {}).get(f"{args['owner']}/{args['name']}")
                 return _error(404, "Repository not found", "RepoNotFound") if known is None else act(request, known, args)
         return _error(404, "Not Found", "")
 
@@ -95,7 +103,8 @@ class FakeHub(Forge):
         if sha is None:
             return _error(404, f"Invalid rev id: {ref}", "RevisionNotFound")
         files = [{"rfilename": path} for path in sorted(dataset.commits[sha])]
-        return sends({"id": f"{args['owner']}/{args['name']}", "sha": sha, "private": dataset.private, "tags": [], "siblings": files})
+        said = {"id": f"{args['owner']}/{args['name']}", "sha": sha, "private": dataset.private, "tags": [], "siblings": files}
+        return sends({**said, "sdk": dataset.sdk} if dataset.sdk else said)
 
     def _refs(self, _request: Request, dataset: Dataset, _args: dict[str, str]) -> Reply:
         known = [{"name": name, "ref": f"refs/heads/{name}", "targetCommit": sha} for name, sha in dataset.branches.items()]
@@ -127,15 +136,16 @@ class FakeHub(Forge):
         if parent and parent != dataset.branches[args["ref"]]:
             return _error(412, "A commit has happened since. Please refresh and try again.", "")
         files = {one["value"]["path"]: base64.b64decode(one["value"]["content"]) for one in changes if one["key"] == "file"}
-        sha = dataset.put(args["ref"], files, header["value"]["summary"])
-        return sends({"success": True, "commitOid": sha, "commitUrl": f"{self.url}/datasets/{args['owner']}/{args['name']}/commit/{sha}"})
+        gone = [one["value"]["path"] for one in changes if one["key"] == "deletedFile"]
+        sha = dataset.put(args["ref"], files, header["value"]["summary"], gone=gone)
+        return sends({"success": True, "commitOid": sha, "commitUrl": f"{self.url}/{args['family']}/{args['owner']}/{args['name']}/commit/{sha}"})
 
     def _resolve(self, request: Request, dataset: Dataset, args: dict[str, str]) -> Reply:
         sha = dataset.find(args["sha"])
         if sha is None:
             return _error(404, "Invalid rev id", "RevisionNotFound")
         if self.cache and not request.path.startswith("/api/"):
-            there = f"/api/resolve-cache/datasets/{args['owner']}/{args['name']}/{sha}/{args['path']}"
+            there = f"/api/resolve-cache/{args['family']}/{args['owner']}/{args['name']}/{sha}/{args['path']}"
             return Reply(status=307, headers={"Location": self.cache.rstrip("/") + there})
         content = dataset.commits[sha].get(args["path"])
         if content is None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from ..errors import BadInput
 from ..model.home import Home
 from ..model.service import Exit, ServiceSpec
+from ..model.tunnel import Follower
 from ..ports import Launch, RunnerKind
 
 
@@ -34,6 +35,9 @@ class FakeKind:
             spec = replace(spec, options={**spec.options, "slots": self.slots})
         return replace(spec, silent_after=spec.silent_after or timedelta(minutes=1))
 
+    def check_follower(self, follower: Follower) -> None:
+        """Everything may follow."""
+
     def launch(self, spec: ServiceSpec, *, home: Home) -> Launch:
         """A command that the simulated machine knows."""
         return Launch(argv=("fake", spec.name), env={}, cwd=home.service(spec.name))
@@ -43,6 +47,7 @@ KINDS: dict[str, RunnerKind] = {
     "local": FakeKind(takes_jobs=True, beats=True),
     "command": FakeKind(takes_jobs=False, beats=False, speaks=False),
     "notebooks": FakeKind(takes_jobs=False, beats=True, slots=2),
+    "tunnel": FakeKind(takes_jobs=False, beats=True),
 }
 """Under the names of the real ones, so that commands and rows look the same."""
 

@@ -9,7 +9,8 @@ import msgspec
 
 from ..model.schedule import CatchUp, Retry, RunPlan, Schedule
 from ..model.work import Outcome
-from ..store import runs, work
+from ..store import runs, tunnels, work
+from . import pilots
 from .desk import NAME
 from .machine import Program
 from .world import World, stretch
@@ -88,8 +89,8 @@ def kill_engine(world: World) -> None:
 def kill_engine_soon(world: World) -> None:
     """Kill the engine at one of the next points between two acts, together with something that makes it act."""
     world.machine.fuse.arm(world.random.randint(1, 30))
-    of_notebooks = (schedule, run_notebook, cancel_run, kill_worker)
-    world.random.choice((kill_runner, push, restart, stop_runner, freeze_runner, change_program, *of_notebooks))(world)
+    of_ours = (schedule, run_notebook, cancel_run, kill_worker, open_tunnel, close_tunnel, move_tunnel)
+    world.random.choice((kill_runner, push, restart, stop_runner, freeze_runner, change_program, *of_ours))(world)
 
 
 def two_engines(world: World) -> None:
@@ -202,6 +203,28 @@ def kill_worker(world: World) -> None:
     world.random.choice((world.machine.kill, world.machine.kill, world.machine.freeze))(NAME)
 
 
+def open_tunnel(world: World) -> None:
+    """A person opens a tunnel, or says once more what is open already; files follow it, or do so no more."""
+    world.ask("tunnel.open", pilots.NAME, pilots.PLAN)
+    if world.random.random() < 0.6:
+        world.ask("follow.put", pilots.NAME, {"follower": msgspec.to_builtins(pilots.FILES)})
+    elif world.random.random() < 0.3:
+        world.ask("follow.drop", pilots.NAME, {"key": tunnels.key_of(pilots.FILES)})
+
+
+def close_tunnel(world: World) -> None:
+    """A person closes it."""
+    world.ask("tunnel.close", pilots.NAME)
+
+
+def move_tunnel(world: World) -> None:
+    """Its provider dies, or its pilot does."""
+    if world.random.random() < 0.4:
+        world.random.choice((world.machine.kill, world.machine.kill, world.machine.freeze))(pilots.NAME)
+    for key in world.wire.pilots.living():
+        world.wire.pilots.move(key)
+
+
 MISCHIEF: dict[Act, int] = {
     kill_runner: 12,
     kill_several: 2,
@@ -227,6 +250,9 @@ MISCHIEF: dict[Act, int] = {
     run_notebook: 14,
     cancel_run: 5,
     kill_worker: 14,
+    open_tunnel: 10,
+    close_tunnel: 3,
+    move_tunnel: 12,
 }
 """How often each one is drawn."""
 

@@ -15,16 +15,19 @@ import sqlalchemy as sa
 from ..decide import schedule as times
 from ..model.schedule import RunState
 from ..model.service import Desired, Phase, RestartPolicy
+from ..model.tunnel import TunnelState
 from ..model.work import Outcome, Status
-from ..store import history, runs, services, work
+from ..store import history, runs, services, tunnels, work
 from ..store.schema import builds, commands, flips, jobs
+from . import pilots
 from .desk import NAME, Execution
 from .world import World
 
 Complaints = Iterator[str]
 POLICY = RestartPolicy()
+TUNNELS = RestartPolicy(burst=20)
 OVER = [state.value for state in RunState if state.over]
-RESETS = ("runner.start", "clock set", "slept", "job finished")
+RESETS = ("runner.start", "tunnel.open", "tunnel.close", "clock set", "slept", "job finished")
 
 
 def no_service_twice(world: World) -> Complaints:
@@ -55,11 +58,12 @@ def budget_kept(world: World) -> Complaints:
         births: list[datetime] = []
         # Births that are no restarts: a person's start, one that an engine did not live to record, or because there is a notebook to run.
         spare = 1 if name == NAME else 0
+        most = TUNNELS.burst if name == pilots.NAME else POLICY.burst
         for at, what in sorted(lines, key=lambda line: (line[0], line[1] == "born")):
             if what == "born":
                 births = [one for one in births if at - one < POLICY.window]
                 births.append(at)
-                if len(births) > POLICY.burst + spare:
+                if len(births) > most + spare:
                     yield f"{name} was restarted {len(births)} times in the ten minutes before {at}"
             elif what == "engine up":
                 continue
@@ -139,9 +143,23 @@ def one_execution_at_a_time(world: World) -> Complaints:
                 yield f"{subject} was executed again as {one.token} after it was done"
 
 
+def addresses_are_counted(world: World) -> Complaints:
+    """No generation of a tunnel is used twice, and what the store says was issued was announced just so."""
+    said = world.wire.pilots.addresses
+    for generation, number in Counter(one.generation for one in said).items():
+        if number > 1:
+            yield f"generation {generation} of {pilots.NAME} was used {number} times"
+    truth = {(one.generation, one.url) for one in said}
+    with world.client.read() as connection:
+        issued = tunnels.issued_of(connection, world.client.place, tunnel=pilots.NAME)
+    for one in issued:
+        if (one.generation, one.origin) not in truth:
+            yield f"{one.origin} is said to be generation {one.generation} of {pilots.NAME}, and nobody announced that"
+
+
 SAFETY: tuple[Callable[[World], Complaints], ...] = (
     *(no_service_twice, budget_kept, one_run_at_a_time, one_outcome, every_command_is_there),
-    *(runs_end_once, one_execution_at_a_time),
+    *(runs_end_once, one_execution_at_a_time, addresses_are_counted),
 )
 
 
@@ -223,9 +241,31 @@ def every_moment_is_accounted_for(world: World) -> Complaints:
             yield f"a moment of {schedule.schedule.name} has two runs"
 
 
+def an_address_is_the_last_one(world: World) -> Complaints:
+    """The store knows every address that was announced; an open tunnel shows the last one and its followers know it, a closed one shows none."""
+    said, place = world.wire.pilots.addresses, world.client.place
+    with world.client.read() as connection:
+        row = tunnels.get(connection, place, pilots.NAME)
+        issued = tunnels.issued_of(connection, place, tunnel=pilots.NAME)
+        followers = tunnels.followers_of(connection, place, tunnel=pilots.NAME)
+        known = {one.name for one in services.all_of(connection, place)}
+    if missing := sorted({one.generation for one in said} - {one.generation for one in issued}):
+        yield f"generations {missing} of {pilots.NAME} were announced, and the store does not know them"
+    if world.wire.pilots.living():
+        if row is None or row.view.url != said[-1].url:
+            yield f"{pilots.NAME} is at {said[-1].url} in truth, at {row.view.url if row else 'nothing'} in the store"
+        for one in followers:
+            if one.last is None or one.last.generation != said[-1].generation:
+                yield f"{one.key} was not told of generation {said[-1].generation}"
+        return
+    shows = row is not None and (row.view.url or row.view.state is not TunnelState.OFF)
+    if row is not None and pilots.NAME not in known and (shows or any(one.until is None for one in issued)):
+        yield f"{pilots.NAME} is closed, and shows {row.view.state.value} {row.view.url}"
+
+
 LIVENESS: tuple[Callable[[World], Complaints], ...] = (
     *(every_command_is_answered, no_service_lost, incidents_are_over, all_work_is_done),
-    every_moment_is_accounted_for,
+    *(every_moment_is_accounted_for, an_address_is_the_last_one),
 )
 
 
@@ -252,3 +292,4 @@ def settle(world: World, *, hours: float = 4.0) -> None:
     for name in world.runners:
         world.start_runner(name)
     world.live_until(world.clock.now() + timedelta(hours=hours))
+    world.live_until(world.clock.now() + timedelta(minutes=1))  # what the last quiet stretch put off has begun just now

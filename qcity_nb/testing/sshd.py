@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import psutil
     from typing_extensions import Self
 
 START_SECONDS = 20.0
@@ -35,14 +36,15 @@ class Sshd:
     Args:
         env: what its sessions have in their environment; HOME and PATH too.
         user: who may come in; None means whoever runs this.
+        command: what every session runs, whatever it asked for.
 
     Attributes:
         key: the private key that is let in; `stranger` is one that is not.
         known: a known_hosts file with this server's key.
     """
 
-    def __init__(self, env: Mapping[str, str] | None = None, *, user: str | None = None) -> None:
-        self.env, self.user = dict(env or {}), user or getpass.getuser()
+    def __init__(self, env: Mapping[str, str] | None = None, *, user: str | None = None, command: str = "") -> None:
+        self.env, self.user, self.command = dict(env or {}), user or getpass.getuser(), command
         self.folder = Path(tempfile.mkdtemp(prefix="qcity-sshd-"))
         self.folder.chmod(0o755)
         self.key, self.stranger, self.known = self.folder / "key", self.folder / "stranger", self.folder / "known_hosts"
@@ -92,6 +94,7 @@ class Sshd:
             f"UsePAM {'no' if self.user == getpass.getuser() else 'yes'}",  # without PAM, accounts that have no password may not come in
             "PrintMotd no",
             *([f"SetEnv {sets}"] if sets else []),
+            *([f"ForceCommand {self.command}"] if self.command else []),
         ]
         (self.folder / "config").write_text("\n".join(lines) + "\n")
         if os.geteuid() == 0:
@@ -118,14 +121,24 @@ class Sshd:
 
     def cut(self) -> int:
         """Cut the connections that are open, and nothing else; how many there were."""
-        import psutil
-
-        if self._server is None:
-            return 0
-        found = [one for one in psutil.Process(self._server.pid).children(recursive=True) if one.name().startswith("sshd")]  # sshd-session, since 9.8
+        found = self._sessions()
         for one in found:
             one.kill()
         return len(found)
+
+    def freeze(self) -> int:
+        """Stop the connections that are open, as a machine that hangs would; how many there were. `kill` ends them all the same."""
+        found = self._sessions()
+        for one in found:
+            one.suspend()
+        return len(found)
+
+    def _sessions(self) -> list[psutil.Process]:
+        import psutil
+
+        if self._server is None:
+            return []
+        return [one for one in psutil.Process(self._server.pid).children(recursive=True) if one.name().startswith("sshd")]  # sshd-session, since 9.8
 
     def _make_key(self, path: Path) -> None:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True, stdin=subprocess.DEVNULL)

@@ -11,9 +11,13 @@ from datetime import datetime, timedelta
 
 from ..model.wire import BuildFound, CancelJob, Fact, Hello, JobBegan, JobEnded, JobMoved, Order, RunJob, Seen, Trouble
 from ..model.work import BuildPlan, Outcome, Step
+from . import pilots
 from .desk import NAME, Execution, FakeDesk
 from .machine import Machine, Tree
+from .pilots import FakePilots
 
+OWN = frozenset({NAME, pilots.NAME})
+"""Services of our own that speak, and take no jobs."""
 BEAT = timedelta(seconds=5)
 
 
@@ -66,6 +70,7 @@ class FakeWire:
         self.lose_orders = False  # a worker that never gets what it is told
         self.remembers = True  # a planted bug sets this to False: workers run what they have run already
         self.desk = FakeDesk(machine, self._say)
+        self.pilots = FakePilots(machine, self._say)
         self._tokens: dict[tuple[str, int], set[str]] = defaultdict(set)
         self._running: dict[tuple[str, int], dict[str, Attempt]] = defaultdict(dict)
         self._found: dict[tuple[str, int], int] = {}
@@ -110,6 +115,7 @@ class FakeWire:
             self._read_orders((tree.service, tree.incarnation))
             if tree.service == NAME:
                 self.desk.work((tree.service, tree.incarnation))
+            if tree.service in OWN:
                 continue
             for attempt in list(self._running[tree.service, tree.incarnation].values()):
                 if attempt.due <= now:
@@ -135,11 +141,12 @@ class FakeWire:
 
     def _dead(self, tree: Tree) -> None:
         self.desk.die((tree.service, tree.incarnation))
+        self.pilots.die((tree.service, tree.incarnation))
         for attempt in self._running.pop((tree.service, tree.incarnation), {}).values():
             attempt.over = self.machine.clock.now()
 
     def _is_worker(self, tree: Tree) -> bool:
-        return tree.service in self.works or tree.service == NAME
+        return tree.service in self.works or tree.service in OWN
 
     def _read_orders(self, key: tuple[str, int]) -> None:
         """What the worker was told since it last looked, or before it was born; an order to a dead one lies in its file unread."""
@@ -159,6 +166,8 @@ class FakeWire:
             running = self._running[key].get(order.token)
             if running is not None:
                 self._finish(running, order.outcome)
+        elif key[0] == pilots.NAME:
+            self.pilots.obey(key, order)
         else:
             self.desk.obey(key, order)
 

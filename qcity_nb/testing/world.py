@@ -21,7 +21,7 @@ from ..model.service import RestartPolicy
 from ..model.work import BuildPlan, JobPlan
 from ..store import commands
 from ..store.database import Store, prepare, prepare_home
-from .clock import FakeClock
+from .clock import BEGIN, FakeClock
 from .faulty import FaultyStore
 from .fuse import EngineKilled
 from .kinds import load
@@ -53,6 +53,8 @@ class World:
         url: where the store is; None means a SQLite file.
         policy: how eagerly services are restarted, when it is not the usual policy.
         template: a migrated, empty SQLite store to begin with, which saves the migration.
+        begin: what its clocks show at first; None means always the same moment.
+        host, holder: what its engines say of themselves.
     """
 
     folder: Path
@@ -61,10 +63,13 @@ class World:
     url: str | None = None
     policy: RestartPolicy | None = None
     template: Path | None = None
+    begin: datetime = BEGIN
+    host: str = "process"
+    holder: str = ""
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
-        self.clock = FakeClock()
+        self.clock = FakeClock(self.begin)
         self.machine = Machine(self.clock)
         self.wire = FakeWire(self.machine, {name for name, kind in self.runners.items() if kind == "local"})
         self.home = prepare_home(self.folder)
@@ -106,7 +111,8 @@ class World:
             wire=self.wire,
             kinds=lambda name: load("runners", name),
             home=self.home,
-            holder=f"engine {self.engines}",
+            holder=self.holder or f"engine {self.engines}",
+            host=self.host,
         )
         self.note("engine up")
         try:
@@ -127,6 +133,12 @@ class World:
         if self.store is not None:
             self.store.close()
             self.store = None
+
+    def leave(self) -> None:
+        """The engine ends in order, as when it is asked to."""
+        if self.engine is not None:
+            self.engine.stop()
+        self.close()
 
     def tick(self) -> None:
         """One round of the engine, if there is one."""

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ..client.jobs import level_of
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BUCKETS = 90
+PLOTLY = "application/vnd.plotly.v1+json"
+"""The kind of a plotly figure in a notebook."""
 _EMPTY = "#d0d0d0"
 
 
@@ -69,8 +72,12 @@ def level_at(share: float | None) -> Level:
     return Level.WELL if share >= 0.999 else Level.WARN if share > 0.5 else Level.BAD
 
 
-def health_figure(frame: pd.DataFrame) -> Any:
-    """A plotly figure: one row for each runner, green where it was up."""
+def health_figure(frame: pd.DataFrame, incidents: pd.DataFrame | None = None) -> Any:
+    """A plotly figure: one row for each runner, green where it was up.
+
+    Args:
+        incidents: what is marked on it, with `at`, `runner`, `state`, `title` and `cause`.
+    """
     go = plotly()
     rows = strips(frame)
     figure = go.Figure()
@@ -92,7 +99,23 @@ def health_figure(frame: pd.DataFrame) -> Any:
                 hoverongaps=False,
             )
         )
-    return laid_out(figure, "Health: share of beats that found the runner up", rows=len(rows))
+    if rows and incidents is not None and not incidents.empty:
+        names = {row.runner: f"{row.runner}  {percent(row.total)}" for row in rows}
+        figure.add_trace(
+            go.Scatter(
+                x=[at.to_pydatetime() for at in incidents["at"]],
+                y=[names[runner] for runner in incidents["runner"]],
+                mode="markers",
+                marker={"symbol": "diamond", "size": 10, "color": "white", "line": {"width": 2, "color": "black"}},
+                text=[
+                    f"{escape(line(title))} ({state})<br>{escape(line(cause))}"
+                    for title, state, cause in zip(incidents["title"], incidents["state"], incidents["cause"], strict=True)
+                ],
+                showlegend=False,
+                hovertemplate="%{x|%H:%M:%S} UTC: %{text}<extra></extra>",
+            )
+        )
+    return laid_out(figure, "Health: share of beats that found the runner up; a diamond is an incident", rows=len(rows), static=health_html(frame))
 
 
 def health_html(frame: pd.DataFrame) -> str:
@@ -106,7 +129,7 @@ def health_html(frame: pd.DataFrame) -> str:
         f'<td style="padding:2px 0 2px 10px">up {percent(row.total)}</td></tr>'
         for row in rows
     )
-    ends = f"{clock(rows[0].begin)} to {clock(rows[0].at(len(rows[0].shares)))} UTC, {span(rows[0].width)} a box; grey: nobody watched"
+    ends = f"{clock(rows[0].begin)} to {clock(rows[0].at(len(rows[0].shares)))} UTC; grey: nobody watched"
     return f'<table style="border-collapse:collapse">{shown}</table><div style="opacity:0.7">{ends}</div>'
 
 
@@ -129,7 +152,7 @@ def gantt_figure(frame: pd.DataFrame) -> Any:
             )
         )
     figure.update_layout(barmode="overlay", xaxis={"type": "date"}, yaxis={"autorange": "reversed"})
-    return laid_out(figure, "Jobs: when they ran", rows=len(bars))
+    return laid_out(figure, "Jobs: when they ran", rows=len(bars), static=gantt_html(frame))
 
 
 def gantt_html(frame: pd.DataFrame) -> str:
@@ -177,12 +200,15 @@ def _gantt_row(bar: Bar, left: float, share: float) -> str:
 
 
 def _boxes(row: Strip) -> Iterator[str]:
-    for number, share in enumerate(row.shares):
-        level = level_at(share)
-        colour = _EMPTY if share is None else COLOURS[level]
+    """Buckets that are alike are one box: most of them are, and each would be a hundred bytes of every saved notebook."""
+    number = 0
+    for share, alike in groupby(row.shares):
+        count = sum(1 for _ in alike)
+        colour = _EMPTY if share is None else COLOURS[level_at(share)]
         word = "not watched" if share is None else f"up {percent(share)}"
-        style = f"display:inline-block;width:5px;height:14px;margin-right:1px;background:{colour}"
-        yield f'<span style="{style}" title="{clock(row.at(number))} {word}"></span>'
+        style = f"display:inline-block;width:{6 * count - 1}px;height:14px;margin-right:1px;background:{colour}"
+        yield f'<span style="{style}" title="{clock(row.at(number))} to {clock(row.at(number + count))} {word}"></span>'
+        number += count
 
 
 def _spacing(frame: pd.DataFrame, span_s: int) -> int:
@@ -192,9 +218,16 @@ def _spacing(frame: pd.DataFrame, span_s: int) -> int:
     return max(1, span_s, math.ceil(usual))
 
 
-def laid_out(figure: Any, title: str, *, rows: int) -> Any:
-    """The house's layout, high enough for so many rows."""
-    figure.update_layout(
+def laid_out(figure: Any, title: str, *, rows: int, static: str) -> Any:
+    """The house's layout, high enough for so many rows.
+
+    Args:
+        static: the same as HTML without script, which is shown where nobody is live.
+    """
+    from .drawn import Drawn
+
+    drawn = Drawn(figure).beside(static, title)
+    drawn.update_layout(
         title={"text": title, "font": {"size": 14}},
         template="simple_white",
         height=110 + 34 * max(1, rows),
@@ -202,7 +235,7 @@ def laid_out(figure: Any, title: str, *, rows: int) -> Any:
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"},  # beside the title: below, it would lie on the times
         yaxis={"automargin": True},
     )
-    return figure
+    return drawn
 
 
 def plotly() -> Any:

@@ -1,17 +1,21 @@
-"""`%%qcity_job`: a notebook's cell as a job. It becomes a notebook below the home, which runs now, or whenever its schedule says so."""
+"""`%qcity`: the command, in a cell. `%%qcity_job`: a cell as a job; it becomes a notebook below the home, which runs now or by its schedule."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import shlex
 from pathlib import Path
 from typing import Any
 
+from ..cli import main
 from ..cli.parser import Parser
 from ..client.city import QCity
 from ..client.runs import Run
 from ..client.schedules import when
+from ..client.status import Status
 from ..decide import cell as cells
 from ..decide import notebook as known
 from ..decide import schedule as times
@@ -26,8 +30,14 @@ HOW = ("kernel", "retries", "backoff", "timeout", "cell_timeout", "park", "execu
 
 
 def register(shell: Any) -> None:
-    """Give a shell the magic; again is harmless."""
+    """Give a shell the magics; again is harmless."""
     job = Job(shell)
+
+    def qcity(line: str) -> Status | None:
+        """Run a command of qcity at the place of the variable `city`, else at the usual one; `%qcity` alone is its status."""
+        return job.command(line)
+
+    shell.register_magic_function(qcity, "line", "qcity")
 
     def qcity_job(line: str, cell: str) -> Run | None:
         return job.run(line, cell)
@@ -79,6 +89,22 @@ class Job:
             from IPython.core.error import UsageError
 
             raise UsageError(str(error)) from None
+
+    def command(self, line: str) -> Status | None:
+        """Run a command; the status is given back, to be shown as a table. What it complains of is the cell's error, and the cell has failed."""
+        from IPython.core.error import UsageError
+
+        words, mine = _words(line, "%qcity"), self._shell.user_ns.get("city")
+        if words in ([], ["status"]):
+            return self._city("").status()
+        if "--home" not in words and isinstance(mine, QCity):
+            words = ["--home", str(mine.home), *words]
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            code = main(words)
+        if code and said.getvalue():
+            raise UsageError(said.getvalue().removeprefix("qcity: ").strip())
+        print(said.getvalue(), end="")  # noqa: T201 - what a command says beside its answer
+        return None
 
     def _do(self, args: argparse.Namespace, code: str) -> Run | None:
         if args.help:
@@ -135,11 +161,15 @@ class Job:
         return self._cities[folder]
 
 
-def _parse(line: str) -> argparse.Namespace:
+def _words(line: str, magic: str) -> list[str]:
     try:
-        words = shlex.split(line)
+        return shlex.split(line)
     except ValueError as error:
-        raise BadInput(f"%%{NAME}: {str(error).lower()} in its first line", 'Put what has blanks into quotes, as --cron "0 3 * * *"') from None
+        raise BadInput(f"{magic}: {str(error).lower()} in its first line", 'Put what has blanks into quotes, as --cron "0 3 * * *"') from None
+
+
+def _parse(line: str) -> argparse.Namespace:
+    words = _words(line, f"%%{NAME}")
     args, more = grammar().parse_known_args(words)
     if more and not more[0].startswith("-"):
         todo = 'Put what has blanks into quotes, as --cron "0 3 * * *"; the code begins on the next line'

@@ -10,20 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..client.runs import LEVELS
-from ..client.tables import COLOURS, escape
+from ..client.tables import COLOURS, clock, escape, table
 from ..decide.wording import line, span
 from ..errors import BadInput, MissingTool, NotFound
 from ..io.files import write_atomic
 from ..model.schedule import RunState
-from .figures import laid_out, plotly
+from .figures import PLOTLY, laid_out, plotly
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PLOTLY = "application/vnd.plotly.v1+json"
 STYLES = ("default", "github-dark")
 """Pygments' names for the colours of code, by day and by night."""
-SHORTEST = 0.05
+SHORTEST, LISTED = 0.05, 30
 
 
 def runs_figure(frame: pd.DataFrame) -> Any:
@@ -46,7 +45,8 @@ def runs_figure(frame: pd.DataFrame) -> Any:
             )
         )
     figure.update_layout(barmode="overlay", xaxis={"type": "date"}, yaxis={"autorange": "reversed"})
-    return laid_out(figure, "Notebooks: when they ran", rows=len({_name(row) for _, row in begun.iterrows()}))
+    names = {_name(row) for _, row in begun.iterrows()}
+    return laid_out(figure, "Notebooks: when they ran", rows=len(names), static=_listed(begun))
 
 
 def history_figure(frame: pd.DataFrame) -> Any:
@@ -74,7 +74,7 @@ def history_figure(frame: pd.DataFrame) -> Any:
             )
         )
     figure.update_layout(yaxis={"title": "seconds", "rangemode": "tozero"})
-    return laid_out(figure, "Notebooks: how long they took; a cross did not end well", rows=6)
+    return laid_out(figure, "Notebooks: how long they took; a cross did not end well", rows=6, static=_listed(begun))
 
 
 def calendar_figure(frame: pd.DataFrame) -> Any:
@@ -90,7 +90,8 @@ def calendar_figure(frame: pd.DataFrame) -> Any:
             days[day] = days.get(day, 0) + 1
         figure.add_trace(go.Bar(name=state.value, x=list(days), y=list(days.values()), marker={"color": COLOURS[LEVELS[state]]}))
     figure.update_layout(barmode="stack", xaxis={"type": "category", "categoryorder": "category ascending"}, yaxis={"title": "runs"})
-    return laid_out(figure, "Notebooks: runs of each day (UTC)", rows=5)
+    static = table("", ("", "day", "runs"), [(trace.name, *pair) for trace in figure.data for pair in zip(trace.x, trace.y, strict=True)])
+    return laid_out(figure, "Notebooks: runs of each day (UTC)", rows=5, static=static)
 
 
 def notebook_report(notebook: Path, target: Path, *, title: str, facts: Sequence[tuple[str, object]]) -> Path:
@@ -110,18 +111,22 @@ def notebook_report(notebook: Path, target: Path, *, title: str, facts: Sequence
         nb = nbformat.read(notebook, as_version=4)
     except (OSError, ValueError) as error:
         raise BadInput(f"{notebook} cannot be read: {error}", "Run it again") from None
-    script = _script() if _draw(nb) else ""
+    drawing = script() if _draw(nb) else ""
     body, _ = HTMLExporter(template_name="basic").from_notebook_node(nb)
     light, dark = (HtmlFormatter(style=name).get_style_defs(".highlight") for name in STYLES)
-    style = f"{light}@media (prefers-color-scheme: dark) {{{dark}}}{resources.files(__package__).joinpath('notebook.css').read_text('utf-8')}"
+    colours = f"{light}@media (prefers-color-scheme: dark) {{{dark}}}"
     shown = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts if value not in ("", None))
-    page = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{style}</style>{script}</head>"
-        f"<body><h1>{escape(title)}</h1><dl>{shown}</dl>{body}</body></html>"
-    )
-    write_atomic(target, page, mode=0o644)
+    write_atomic(target, page(title, f"<dl>{shown}</dl>{body}", head=drawing, style=colours), mode=0o644)
     return target
+
+
+def page(title: str, body: str, *, head: str = "", style: str = "") -> str:
+    """A whole page in the house's style; `head` and `style` go into its head."""
+    css = style + resources.files(__package__).joinpath("notebook.css").read_text("utf-8")
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{css}</style>{head}</head><body><h1>{escape(title)}</h1>{body}</body></html>"
+    )
 
 
 def _draw(nb: Any) -> bool:
@@ -140,10 +145,18 @@ def _draw(nb: Any) -> bool:
     return found
 
 
-def _script() -> str:
+def script() -> str:
+    """All of plotly's script, as an element."""
     from plotly.offline import get_plotlyjs
 
     return f"<script>{get_plotlyjs()}</script>"
+
+
+def _listed(frame: pd.DataFrame) -> str:
+    """The newest runs as a table."""
+    newest = [row for _, row in frame.tail(LISTED).iterrows()][::-1]
+    rows = [(row["id"], _name(row), row["state"], clock(row["started"]), span(float(row["duration_s"] or 0))) for row in newest]
+    return table("", ("run", "notebook", "is", "began (UTC)", "took"), rows)
 
 
 def _name(row: Any) -> str:

@@ -28,13 +28,14 @@ def test_the_drawing_is_current():
 def test_the_readme_has_its_two_commands():
     readme = (ROOT / "README.md").read_text()
     blocks = re.findall(r"^```\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
-    assert blocks[0].splitlines() == ["pip install . && qcity demo", 'pip install -e ".[test]" && pytest']
+    assert blocks[0].splitlines() == ["pip install . && qcity demo", 'pip install -e ".[test]" && pytest -n logical']
 
 
 @pytest.mark.parametrize(("family", "name"), [(family, name) for family, kinds in KINDS.items() for name in kinds])
 def test_every_kind_has_its_line_and_its_test(family, name):
     assert re.search(rf"^\| {family} \| `{name}` \|", NOTES, re.MULTILINE), f"no line for {name} in the table of kinds"
-    tests = [path for path in (ROOT / "tests").rglob("test_*.py") if re.search(rf"\b{name}\b", path.stem.replace("_", " "))]
+    words = re.sub(r"[-.]", " ", name)
+    tests = [path for path in (ROOT / "tests").rglob("test_*.py") if re.search(rf"\b{words}\b", path.stem.replace("_", " "))]
     named = [path for path in (ROOT / "tests").rglob("test_*.py") if re.search(rf"kinds\.{family}(\.| import .*\b){name}\b", path.read_text())]
     assert tests or named, f"no test of {family} {name}"
 

@@ -15,7 +15,7 @@ PLANTED = {
     "the model imports nothing of ours": ("model/planted.py", "from .. import errors"),
     "the store stands on io, the model and the errors": ("store/planted.py", "from ..decide import supervise"),
     "the engine knows no client": ("engine/planted.py", "from ..client import city"),
-    "cli, ui and the client are strangers to engine and kinds": ("client/planted.py", "from ..engine import loop"),
+    "cli, ui, web and the client are strangers to engine and kinds": ("web/planted.py", "from ..engine import loop"),
     "sibling runners do not know each other": ("kinds/runners/planted.py", "from . import command"),
     "kinds know neither store, engine nor client": ("kinds/planted.py", "from ..store import lease"),
 }

@@ -70,7 +70,7 @@ GITLAB = [
 ]
 
 
-@pytest.mark.parametrize(("text", "name"), CONSOLE)
+@pytest.mark.parametrize(("text", "name"), CONSOLE, ids=range(len(CONSOLE)))  # a line holds the time: no name for a test
 def test_lines_of_the_console_and_their_mirror(text, name, tmp_path):
     console = Console(tmp_path, "Runner")
     console.error(text)

@@ -35,6 +35,14 @@ qcity-says: tag
         ({"COLAB_RELEASE_TAG": "2026.10", "JPY_PARENT_PID": "7"}, Venue.COLAB),
         ({"BINDER_LAUNCH_HOST": "https://mybinder.org/", "JUPYTERHUB_USER": "jovyan"}, Venue.BINDER),
         ({"JUPYTERHUB_USER": "ada", "JPY_SESSION_NAME": "a.ipynb"}, Venue.JUPYTERHUB),
+        ({"DEEPNOTE_PROJECT_ID": "1", "JPY_PARENT_PID": "7"}, Venue.DEEPNOTE),
+        ({"DATABRICKS_RUNTIME_VERSION": "15.4"}, Venue.DATABRICKS),
+        ({"COCALC_PROJECT_ID": "1", "JPY_PARENT_PID": "7"}, Venue.COCALC),
+        ({"SAGEMAKER_INTERNAL_IMAGE_URI": "x", "JPY_PARENT_PID": "7"}, Venue.SAGEMAKER),
+        ({"SERVER_SOFTWARE": "voila/0.5.13", "JPY_PARENT_PID": "7"}, Venue.VOILA),
+        ({"SERVER_SOFTWARE": "nginx", "JPY_PARENT_PID": "7"}, Venue.JUPYTER),
+        ({"QCITY_NB_HEADLESS": "1", "VSCODE_PID": "1", "KAGGLE_KERNEL_RUN_TYPE": "Batch"}, Venue.KAGGLE),
+        ({"VSCODE_PID": "1", "JPY_SESSION_NAME": "a.ipynb"}, Venue.VSCODE),
         ({"QCITY_NB_HEADLESS": "1", "CI": "true"}, Venue.PAPERMILL),
         ({"GITHUB_ACTIONS": "true"}, Venue.CI),
         ({"CI": "false", "VSCODE_PID": "1"}, Venue.VSCODE),
@@ -49,6 +57,13 @@ def test_an_environment_is_told_by_what_it_sets_itself(env, venue):
 def test_kaggle_is_told_by_its_folder_and_a_kernel_without_variables_is_jupyter():
     assert places.detect({"COLAB_NOTEBOOK_ID": "x"}, paths={"/kaggle/input"}) is Venue.KAGGLE
     assert places.detect({}, kernel=True) is Venue.JUPYTER
+    assert places.detect({"JPY_PARENT_PID": "7"}, paths={"/home/studio-lab-user"}) is Venue.STUDIO_LAB
+    assert places.detect({"COLAB_RELEASE_TAG": "x"}, paths={"/home/studio-lab-user"}) is Venue.COLAB
+
+
+def test_dagshub_is_no_venue_and_is_said_beside_one():
+    assert places.attached({"DAGSHUB_TOKEN": "x"}) == places.attached({"MLFLOW_TRACKING_URI": "https://dagshub.com/a/b.mlflow"}) == ("DagsHub",)
+    assert places.attached({"MLFLOW_TRACKING_URI": "https://mlflow.example"}) == ()
 
 
 @pytest.mark.parametrize("venue", Venue)

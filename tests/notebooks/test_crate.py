@@ -69,6 +69,7 @@ def crafted(name, kind=tarfile.REGTYPE):
         crafted("x")[:40],
         "no crate",
     ],
+    ids=("above", "absolute", "through", "symlink", "link", "pipe", "cut", "none"),  # a crate holds the time: no name for a test
 )
 def test_whatever_else_is_in_it_is_a_sentence_and_nothing_is_written(tmp_path, text):
     here = tmp_path / "run" / "artifacts"

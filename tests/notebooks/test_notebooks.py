@@ -123,14 +123,14 @@ def test_a_run_that_waits_for_its_turn_can_be_cancelled(desk):
 @pytest.mark.parametrize(
     ("cells", "how", "reason"),
     [
-        (["import time; time.sleep(60)"], {"timeout": "1 s"}, "the run took longer than its 1 s"),
-        (["1", "import time; time.sleep(60)"], {"cell_timeout": 1}, "cell 2 of 2 took longer than its 1 s"),
+        (["import time; time.sleep(60)"], {"timeout": "4 s"}, "the run took longer than its 4"),
+        (["1", "import time; time.sleep(60)"], {"cell_timeout": 4}, "cell 2 of 2 took longer than its 4"),
         (["import os; os._exit(3)"], {}, "the kernel died in cell 1 of 1"),
         (["import os, signal; os.kill(os.getpid(), signal.SIGKILL)"], {}, "the kernel died in cell 1 of 1"),
         (["raise SystemExit(3)"], {}, "cell 1: SystemExit: 3"),
         (["import nothing_of_that_name"], {}, "cell 1: ModuleNotFoundError: No module named 'nothing_of_that_name'"),
         (["input('who?')"], {}, "cell 1: StdinNotImplementedError"),
-        (["import os, time\nif os.fork() == 0:\n    time.sleep(600)\ntime.sleep(600)"], {"timeout": 1}, "the run took longer than its 1 s"),
+        (["import os, time\nif os.fork() == 0:\n    time.sleep(600)\ntime.sleep(600)"], {"timeout": 4}, "the run took longer than its 4"),
     ],
 )
 def test_what_ends_a_run_is_said_in_one_sentence(desk, cells, how, reason):
@@ -294,13 +294,13 @@ def test_a_kernel_goes_with_its_run_and_a_kept_one_when_its_time_is_over(own_des
     assert own_desk.worker == worker
 
 
-def test_a_copy_that_could_not_be_made_is_made_by_the_next_attempt_without_running_again(desk):
+def test_a_copy_that_could_not_be_made_is_made_by_a_later_attempt_without_running_again(desk):
     place, marks = desk.folder / "later", desk.folder / "ran"
     place.mkdir()
     code = f"import shutil\nopen({str(marks)!r}, 'a').write('x')\nshutil.rmtree({str(place)!r})"
     run = desk.city.notebooks.run(desk.write(code), output=place / "copy.ipynb", retries=20, backoff=0.1)
-    until(lambda: run.row.attempt > 1, seconds=30)
-    assert "the folder of the output does not exist" in run.row.attempts[0].reason
+    until(lambda: run.row.attempt > 3, seconds=30)
+    assert all("the folder of the output does not exist" in one.reason for one in run.row.attempts[:3])
     place.mkdir()
     assert run.wait(60).state is RunState.DONE
     assert (place / "copy.ipynb").exists()

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
-import json
-import threading
-
 import pytest
 
 from qcity_nb.client import notify
@@ -13,29 +9,6 @@ from qcity_nb.model.schedule import RunState
 from qcity_nb.testing.real_engine import until
 
 pytestmark = [pytest.mark.real]
-
-
-@pytest.fixture
-def hook():
-    """A webhook: its address and the titles and next steps that it was told."""
-    got: list[tuple[str, str]] = []
-
-    class Posts(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            got.append((body["title"], body["next"]))
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Posts)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/x", got
-    server.shutdown()
-    server.server_close()
 
 
 def test_a_schedule_that_fails_again_and_again_is_told_once_and_once_when_it_is_well(own_desk, hook, monkeypatch):
@@ -57,4 +30,4 @@ def test_a_schedule_that_fails_again_and_again_is_told_once_and_once_when_it_is_
     notebooks.schedules.pause("nightly")
     notebooks.wait(60)
     told = f"qcity notebook show {failed.id}; qcity notebook resume {failed.id} goes on from cell 1"
-    assert got == [("nightly failed", told), ("nightly is well again", "")]
+    assert [(one["title"], one["next"]) for one in got] == [("nightly failed", told), ("nightly is well again", "")]

@@ -50,8 +50,8 @@ def test_a_kernel_that_is_not_installed_is_said_with_the_nearest(desk):
 
 
 def test_a_notebook_that_went_between_being_asked_for_and_its_turn_is_missed(desk):
-    slow = desk.city.notebooks.run(desk.write("import time; time.sleep(3)", name="slow.ipynb"))
-    more = [desk.city.notebooks.run(desk.write("import time; time.sleep(3)", name="slow.ipynb")) for _ in range(3)]
+    notebook = desk.write("import time; time.sleep(3)", name="slow.ipynb")  # once: a file that is being written is no notebook
+    slow, *more = [desk.city.notebooks.run(notebook) for _ in range(4)]
     path = desk.write("1", name="gone.ipynb")
     gone = desk.city.notebooks.run(path)
     path.unlink()

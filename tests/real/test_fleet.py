@@ -31,10 +31,10 @@ DRILL = [sys.executable, "-c", "import sys; from qcity_nb.cli import main; sys.e
 
 
 @pytest.fixture
-def one(tmp_path, monkeypatch):
+def one(tmp_path, monkeypatch, request):
     """A place that holds a claim, alone with it."""
     monkeypatch.delenv("QCITY_STORE", raising=False)
-    drill = Drill(tmp_path / "drill", places=1, term=timedelta(seconds=4), say=print)
+    drill = Drill(tmp_path / "drill", places=1, term=getattr(request, "param", timedelta(seconds=4)), say=print)
     drill.folder.mkdir()
     drill.prepare()
     yield drill.places[0]
@@ -64,6 +64,7 @@ def test_a_service_of_a_claim_does_not_outlive_its_fence_when_its_engine_is(one,
     assert doubled(one.spells()) == []
 
 
+@pytest.mark.parametrize("one", [timedelta(seconds=15)], indirect=True, ids=["15-s"])  # a busy machine must be able to renew in time
 def test_renewals_keep_it_alive_and_its_epoch_is_in_its_environment_and_on_its_intents(one):
     _engine, witness = pids(one)
     first = fence.of(one.city.link.store.home.service(RUNNER))

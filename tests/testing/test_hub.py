@@ -43,3 +43,16 @@ def test_the_official_client_makes_a_private_dataset_and_removes_a_branch_with_i
     assert list(hub.datasets["ann/runs"].branches) == ["main"]
     with pytest.raises(official.errors.RevisionNotFoundError):
         api.delete_branch("ann/runs", branch="a", repo_type="dataset")
+
+
+def test_the_official_client_commits_to_a_static_space(hub):
+    official = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed: pip install huggingface_hub")
+    api = official.HfApi(endpoint=hub.url, token="hf_stand_in")
+    space = hub.space("ann/app")
+    found = api.space_info("ann/app")
+    assert (found.sdk, found.private) == ("static", False)
+    change = official.CommitOperationAdd(path_in_repo="index.html", path_or_fileobj=b"<p>")
+    done = api.create_commit("ann/app", [change], commit_message="page", repo_type="space", parent_commit=found.sha)
+    assert space.commits[done.oid]["index.html"] == b"<p>"
+    with pytest.raises(official.errors.RepositoryNotFoundError):
+        api.space_info("ann/none")

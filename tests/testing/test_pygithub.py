@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from qcity_nb.testing.github import FakeGitHub
@@ -72,3 +74,27 @@ def test_errors(fake, repo):
         repo.get_self_hosted_runner(999)
     with pytest.raises(pygithub.GithubException, match="Reference already exists"):
         repo.create_git_ref("refs/heads/main", repo.get_git_ref("heads/main").object.sha)
+
+
+def test_a_pull_request_of_what_git_pushed_is_opened_and_merged(fake, repo, tmp_path):
+    bare, work = tmp_path / "bare.git", tmp_path / "work"
+    for words in (["init", "-q", "--bare", "-b", "main", bare], ["init", "-q", "-b", "main", work]):
+        subprocess.run(["git", *words], check=True)
+    address = fake.serve(REPO, bare).replace("://", f"://x-access-token:{fake.token({'contents': 'write'})}@")
+    for words in (["commit", "-q", "--allow-empty", "-m", "first"], ["commit", "-q", "--allow-empty", "-m", "more"]):
+        subprocess.run(["git", "-C", work, "-c", "user.name=Ann", "-c", "user.email=ann@example.org", *words], check=True)
+    pushed = ("HEAD~1:refs/heads/main", "HEAD:refs/heads/more", "HEAD~1:refs/heads/same")
+    subprocess.run(["git", "-C", work, "push", "-q", address, *pushed], check=True)
+    wrong = address.replace("x-access-token:", "x-access-token:x")
+    refused = subprocess.run(["git", "-C", work, "ls-remote", wrong], capture_output=True, check=False)
+    assert b"Authentication failed" in refused.stderr
+    with pytest.raises(pygithub.GithubException, match="No commits between main and same"):
+        repo.create_pull(base="main", head="same", title="Links", body="why")
+    pull = repo.create_pull(base="main", head="more", title="Links", body="why")
+    pull.edit(state="closed", body="closed")
+    assert [(one.state, one.body, one.merged_at) for one in repo.get_pulls(state="all", head="octo:more")] == [("closed", "closed", None)]
+    pull.edit(state="open")
+    fake.merge(REPO, pull.number, squash=True)
+    assert repo.get_pull(pull.number).merged
+    log = subprocess.run(["git", "-C", bare, "log", "--format=%s", "main"], check=True, capture_output=True, text=True).stdout.split("\n")
+    assert log[:2] == ["Merge more", "first"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from qcity_nb.testing.gitlab import FakeGitLab
@@ -68,6 +70,33 @@ def test_jobs_and_pipelines(fake, client):
     project.jobs.get(manual).play()
     project.jobs.get(manual).cancel()
     assert fake.job(manual).status == "canceled"
+
+
+def test_a_merge_request_from_opening_to_merging(fake, client, tmp_path):
+    bare, work = tmp_path / "bare.git", tmp_path / "work"
+    for words in (["init", "-q", "--bare", "-b", "main", bare], ["init", "-q", "-b", "main", work]):
+        subprocess.run(["git", *words], check=True)
+    address = fake.serve(PATH, bare).replace("://", f"://oauth2:{fake.token(['write_repository'])}@")
+    for words in (["commit", "-q", "--allow-empty", "-m", "first"], ["commit", "-q", "--allow-empty", "-m", "more"]):
+        subprocess.run(["git", "-C", work, "-c", "user.name=Ann", "-c", "user.email=ann@example.org", *words], check=True)
+    subprocess.run(["git", "-C", work, "push", "-q", address, "HEAD~1:refs/heads/main", "HEAD:refs/heads/more"], check=True)
+    project = client.projects.get(PATH)
+    with pytest.raises(library.GitlabCreateError, match="does not exist"):
+        project.mergerequests.create({"source_branch": "gone", "target_branch": "main", "title": "no"})
+    made = project.mergerequests.create({"source_branch": "more", "target_branch": "main", "title": "Links", "description": "why"})
+    with pytest.raises(library.GitlabCreateError, match="already exists"):
+        project.mergerequests.create({"source_branch": "more", "target_branch": "main", "title": "Links"})
+    made.description, made.state_event = "closed", "close"
+    made.save()
+    assert [one.state for one in project.mergerequests.list(source_branch="more", state="all", get_all=True)] == ["closed"]
+    made.state_event = "reopen"
+    made.save()
+    assert made.sha == subprocess.run(["git", "-C", work, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    fake.merge(PATH, made.iid)
+    found = project.mergerequests.get(made.iid)
+    assert (found.state, found.title, found.description, found.merged_at is not None) == ("merged", "Links", "closed", True)
+    with pytest.raises(library.GitlabGetError):
+        project.mergerequests.get(9)
 
 
 def test_groups_and_errors(fake, client):

@@ -17,8 +17,9 @@ from qcity_nb.io.files import try_lock
 from qcity_nb.io.spool import Doorbell
 from qcity_nb.model.home import Home
 from qcity_nb.model.service import Desired, Phase, ServiceSpec, ServiceState
+from qcity_nb.model.tunnel import Binding, Fault, Followed, Issued, Reach, Tried, TunnelState, TunnelView
 from qcity_nb.model.work import Annotation, Artifact, BuildPlan, JobPlan, Outcome, Status, Step
-from qcity_nb.store import commands, history, lease, services, work
+from qcity_nb.store import commands, history, lease, services, tunnels, work
 from qcity_nb.store.commands import Command
 from qcity_nb.store.database import Store, prepare
 from qcity_nb.ui.painter import PAINTER
@@ -145,6 +146,19 @@ def put_build(store: Store, *, outcome: Outcome = Outcome.SUCCESS, name: str = "
         )
         work.close_build(connection, build, outcome, at=at)
     return id_
+
+
+def put_tunnel(store: Store, name: str = "app", *, state: TunnelState = TunnelState.UP) -> None:
+    with writing(store) as (connection, at):
+        tried = Tried(provider="ngrok", fault=Fault.MISSING, text=NASTY, todo="get one", again=None)
+        view = TunnelView(name=name, state=state, since=at, port=8888, url="https://x.example", provider="ssh", generation=2, reach=Reach.PUBLIC)
+        view = replace(view, latency=0.0123, proved=at, binary="/bin/ssh", tried=(tried,), reason=NASTY)
+        tunnels.put(connection, store.place, view, at=at)
+        for generation in (1, 2):
+            issued = Issued(tunnel=name, generation=generation, provider="ssh", origin=f"https://{generation}.example", since=at)
+            tunnels.issue(connection, store.place, issued)
+        key = tunnels.follow(connection, store.place, name, Binding(root="/nowhere", patterns=("README.md",)))
+        tunnels.told(connection, store.place, name, key, Followed(ok=False, text=NASTY, generation=2), at=at)
 
 
 def put_incident(store: Store, service: str = "local-1", *, state: str = "healthy") -> int:

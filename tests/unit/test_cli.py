@@ -112,6 +112,18 @@ def test_watching_prints_one_line_for_each_change(city, sqlite, capsys):
     assert [line[9:] for line in lines] == ["● local-1 is up", "● local-1 is well. Nothing runs."]
 
 
+def test_live_status_says_once_how_links_are_beside_a_runner_that_is_worse(engine, sqlite, capsys):
+    engine.start()
+    scene.put_runner(sqlite, "local-1", phase=Phase.QUARANTINED, reason="its token expired")
+    scene.put_runner(sqlite, "app", kind="tunnel")
+    scene.put_tunnel(sqlite, "app")
+    assert cli.live_status(["--home", str(sqlite.home.root), "--for", "1.2"]) == 1
+    lines = [line[9:] for line in capsys.readouterr().out.splitlines()]
+    assert lines[-1].startswith("✖ ")
+    assert "its token expired" in lines[-1]
+    assert [line[:45] for line in lines if "carried" in line] == ["▲ The address was not carried to links /nowhe"]
+
+
 def test_following_a_log_survives_its_being_cut(tmp_path, capsys):
     log, turns = tmp_path / "log", iter([b"one\ntwo\n", b"two more\n", None])
     log.write_bytes(b"zero\n")

@@ -122,11 +122,11 @@ def test_notebooks_are_heard_of_when_nothing_is_worse():
     about = health.notebooks(failing, NOW)
     assert about.text == "1 of 3 schedules failed at the last run: nightly, cell 3: KeyError: 'a'."
     assert about.todo == "qcity notebook show 12 says more."
-    well = health.headline(UP, {"a": health.Condition(level=Level.WELL, text="is up")}, Work(), NOW, about=about)
+    well = health.headline(UP, {"a": health.Condition(level=Level.WELL, text="is up")}, Work(), NOW, about=[about])
     assert well == about
-    bad = health.headline(UP, {"a": health.Condition(level=Level.BAD, text="is offline")}, Work(), NOW, about=about)
+    bad = health.headline(UP, {"a": health.Condition(level=Level.BAD, text="is offline")}, Work(), NOW, about=[about])
     assert bad.text == "1 of 1 needs you: a is offline."
-    assert health.headline(UP, {}, Work(), NOW, about=about) == about
+    assert health.headline(UP, {}, Work(), NOW, about=[about]) == about
 
 
 def test_notebooks_that_are_well_say_what_is_next():

@@ -21,3 +21,11 @@ def test_a_format_is_checked_as_ever_and_loaded_when_it_is():
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
     there = importlib.util.find_spec("rfc3987_syntax") is not None
     assert done.stdout == ("[True, False] True\n" if there else "[True, True] False\n")
+
+
+def test_after_a_while_with_it_others_import_the_real_one():
+    code = CODE.replace("lighten()\nimport jsonschema", "with lightened():\n    import jsonschema").replace("import lighten\n", "import lightened\n")
+    code += "import importlib.util\nif importlib.util.find_spec('rfc3987_syntax'):\n    import rfc3987_syntax.syntax_helpers\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    there = importlib.util.find_spec("rfc3987_syntax") is not None
+    assert done.stdout == ("[True, False] True\n" if there else "[True, True] False\n")

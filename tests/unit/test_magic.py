@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import re
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
@@ -15,6 +16,8 @@ from qcity_nb.model.home import Home
 from qcity_nb.model.schedule import Run as Row
 from qcity_nb.model.schedule import RunPlan, RunState, Schedule
 from qcity_nb.store import runs as store
+
+from .conftest import put_runner
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # IPython's own, about its history and its frontend
 
@@ -166,3 +169,20 @@ def test_help_says_what_there_is(shell, capsys):
 def test_loading_the_extension_is_light_until_it_is_asked_for():
     program = "import sys, qcity_nb; qcity_nb.load_ipython_extension; print('qcity_nb.ui.magic' in sys.modules, 'IPython' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout == "False False\n"
+
+
+def test_the_command_runs_at_the_notebooks_own_place(shell, city, sqlite, capsys):
+    put_runner(sqlite, "mine")
+    assert str(shell.run_line_magic("qcity", "").headline) == str(city.status().headline)
+    assert str(shell.run_line_magic("qcity", "status").headline) == str(city.status().headline)
+    shell.run_line_magic("qcity", "runner list --json")
+    assert "mine" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("line", "words"), [("job show 9", "no job 9"), ("starrt", "starrt"), ('job show "', "no closing quotation")])
+def test_what_a_command_complains_of_is_the_cells_error(shell, line, words, capsys):
+    ran = shell.run_cell(f"%qcity {line}")
+    assert not ran.success
+    told = capsys.readouterr()
+    assert re.search(words, str(ran.error_in_exec) + told.err)
+    assert "Traceback" not in told.err + told.out

@@ -34,6 +34,14 @@ COMMANDS = {
     "places": ["place", "list"],
     "place": ["place", "check", "me"],
     "place_state": ["place", "status", "other"],
+    "tunnels": ["tunnel", "list"],
+    "tunnel_shown": ["tunnel", "show", "app"],
+    "link_bindings": ["links", "list"],
+    "link_changes": ["links", "sync", "--check"],
+    "link_log": ["links", "log"],
+    "vaults": ["vault", "list"],
+    "copies": ["vault", "copies", "drive"],
+    "served": ["serve", "list"],
 }
 
 
@@ -47,12 +55,14 @@ def check(name, document):
 ASKED_OF_PLATFORMS = {"plan", "agents"}
 """Listings that need an attendant: held to their shapes in tests/real/test_agents.py."""
 OF_NOTEBOOKS = {"notebook_run", "moments"}  # tests/notebooks holds them to their shape
-OF_ENGINES = {"drill"}
+OF_LINKS = {"link_check", "link_files", "pre_deploy"}  # tests/links holds them to their shape
+OF_PAGES = {"healthz"}  # tests/web holds it to its shape
+OF_ENGINES = {"drill", "tunnel"}
 """What needs real engines: held to its shape in tests/real/test_fleet.py."""
 
 
 def test_every_listing_has_a_shape_and_every_shape_a_listing():
-    assert set(shapes.schema()["$defs"]) == set(COMMANDS) | ASKED_OF_PLATFORMS | OF_ENGINES | OF_NOTEBOOKS
+    assert set(shapes.schema()["$defs"]) == set(COMMANDS) | ASKED_OF_PLATFORMS | OF_ENGINES | OF_NOTEBOOKS | OF_LINKS | OF_PAGES
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -63,10 +73,12 @@ def test_the_command_prints_its_shape(name, engine_runs, city, engine, sqlite, c
     scene.put_build(sqlite, outcome=Outcome.FAILURE)
     scene.put_build(sqlite)
     scene.put_incident(sqlite)
+    scene.put_tunnel(sqlite)
     scene.put_incident(sqlite, "web", state="open")
     for place in ("me", "here"), ("other", "shared"):
         cli.main(["--home", str(sqlite.home.root), "place", "add", *place])
     cli.main(["--home", str(sqlite.home.root), "place", "status", "other"])
+    assert cli.main(["--home", str(sqlite.home.root), "vault", "add", "drive", "folder", str(sqlite.home.root.with_name("drive"))]) == 0
     capsys.readouterr()
     if not engine_runs:
         engine.die()
@@ -76,7 +88,7 @@ def test_the_command_prints_its_shape(name, engine_runs, city, engine, sqlite, c
     assert "hush" not in json.dumps(document)
 
 
-@pytest.mark.parametrize("name", ["status", "runners", "jobs", "incidents", "engine", "doctor", "places"])
+@pytest.mark.parametrize("name", ["status", "runners", "jobs", "incidents", "engine", "doctor", "places", "vaults"])
 def test_an_empty_place_has_the_same_shapes(name, sqlite, capsys):
     cli.main(["--home", str(sqlite.home.root), *COMMANDS[name], "--json"])
     check(name, json.loads(capsys.readouterr().out))

@@ -9,10 +9,12 @@ import pytest
 import sqlalchemy as sa
 
 from qcity_nb.engine.runs import Runs
+from qcity_nb.engine.tunnels import Tunnels
 from qcity_nb.model.schedule import RunPlan, Schedule
 from qcity_nb.model.service import RestartPolicy
-from qcity_nb.store.schema import commands, incidents, jobs, runs
-from qcity_nb.testing import oracles
+from qcity_nb.store import tunnels as store
+from qcity_nb.store.schema import commands, incidents, issued, jobs, runs
+from qcity_nb.testing import oracles, pilots
 from qcity_nb.testing.machine import Program
 from qcity_nb.testing.oracles import Broken, hold, settle
 from qcity_nb.testing.processes import FakeProcesses
@@ -212,3 +214,43 @@ def test_a_commit_that_nobody_found_is_seen(world):
 def change(world, statement: sa.sql.Executable) -> None:
     with world.client.write() as connection:
         connection.execute(statement)
+
+
+@pytest.fixture
+def tunnelled(world):
+    """A world with a tunnel that files follow, all green."""
+    world.ask("follow.put", pilots.NAME, {"follower": msgspec.to_builtins(pilots.FILES)})
+    world.ask("tunnel.open", pilots.NAME, pilots.PLAN)
+    pass_time(world, timedelta(minutes=1))
+    for oracle in (*oracles.SAFETY, *oracles.LIVENESS):
+        hold(world, (oracle,))
+    assert world.wire.pilots.addresses
+    return world
+
+
+def test_a_pilot_that_counts_anew_is_seen(tunnelled):
+    tunnelled.wire.pilots.counts = False
+    tunnelled.machine.kill(pilots.NAME)
+    pass_time(tunnelled, timedelta(minutes=1))
+    red(tunnelled, oracles.addresses_are_counted)
+
+
+def test_an_address_that_nobody_announced_is_seen(tunnelled):
+    with tunnelled.client.write() as connection:
+        connection.execute(sa.update(issued).values(origin="https://elsewhere.example"))
+    red(tunnelled, oracles.addresses_are_counted)
+
+
+def test_an_engine_that_does_not_tell_a_new_pilot_is_seen(tunnelled, monkeypatch):
+    monkeypatch.setattr(Tunnels, "_tell", lambda *_: None)  # patched: this is the bug
+    tunnelled.ask("follow.drop", pilots.NAME, {"key": "links /docs"})
+    tunnelled.ask("follow.put", pilots.NAME, {"follower": msgspec.to_builtins(pilots.FILES)})
+    pass_time(tunnelled, timedelta(minutes=1))
+    red(tunnelled, oracles.an_address_is_the_last_one)
+
+
+def test_a_closed_tunnel_that_still_shows_an_address_is_seen(tunnelled, monkeypatch):
+    monkeypatch.setattr(store, "end", lambda *_, **__: None)  # patched: this is the bug
+    tunnelled.ask("tunnel.close", pilots.NAME)
+    pass_time(tunnelled, timedelta(minutes=1))
+    red(tunnelled, oracles.an_address_is_the_last_one)

@@ -14,6 +14,7 @@ import pytest
 from qcity_nb.engine import loop
 from qcity_nb.model.schedule import CatchUp, Retry, RunPlan, RunState, Schedule
 from qcity_nb.store import runs
+from qcity_nb.testing import pilots
 from qcity_nb.testing.machine import Program
 from qcity_nb.testing.oracles import LIVENESS, SAFETY, hold
 
@@ -103,6 +104,57 @@ def test_the_engine_is_killed_at_every_point_of_a_minute_of_notebooks(make, begi
         pytest.fail("the fuse struck for ever")
     assert {"before order to notebooks", "after order to notebooks", "before a commit", "after a commit"} <= set(points)
     assert {"done", "cancelled"} <= states
+
+
+def a_minute_of_a_tunnel(world) -> None:
+    """It is opened, files follow it, its provider dies, its pilot dies, it is closed and opened again."""
+    world.ask("follow.put", pilots.NAME, {"follower": msgspec.to_builtins(pilots.FILES)})
+    for what in ("open", "move", "kill", "move", "close", "open"):
+        if what in ("open", "close"):
+            world.ask(f"tunnel.{what}", pilots.NAME, pilots.PLAN)
+        elif what == "kill":
+            world.machine.kill(pilots.NAME)
+        else:
+            for key in world.wire.pilots.living():
+                world.wire.pilots.move(key)
+        world.live_until(world.clock.now() + timedelta(seconds=10))
+
+
+def test_a_pilot_goes_on_counting_from_what_the_one_before_it_said_while_the_disk_was_full(make, begin, finish):
+    with make(13, runners={"agent": "command"}) as world:
+        begin(world)
+        world.ask("tunnel.open", pilots.NAME, pilots.PLAN)
+        world.live_until(world.clock.now() + timedelta(seconds=10))
+        world.set_full(full=True)
+        for key in world.wire.pilots.living():
+            world.wire.pilots.move(key)
+        world.machine.kill(pilots.NAME)
+        world.live_until(world.clock.now() + timedelta(seconds=30))
+        world.set_full(full=False)
+        world.live_until(world.clock.now() + timedelta(seconds=30))
+        hold(world, SAFETY)
+        finish(world)
+        assert [one.generation for one in world.wire.pilots.addresses] == [1, 2, 3]
+
+
+@pytest.mark.slow
+def test_the_engine_is_killed_at_every_point_of_a_minute_of_a_tunnel(make, begin, finish):
+    points, generations = [], 0
+    for point in range(1, POINTS_CAP):
+        with make(12, runners={"agent": "command"}) as world:
+            begin(world)
+            world.machine.fuse.arm(point)
+            a_minute_of_a_tunnel(world)
+            hold(world, SAFETY)
+            if not world.machine.fuse.struck:
+                break
+            points += world.machine.fuse.struck
+            finish(world)
+            generations = max(generations, len(world.wire.pilots.addresses))
+    else:
+        pytest.fail("the fuse struck for ever")
+    assert {f"before order to {pilots.NAME}", f"after order to {pilots.NAME}", "before a commit", "after a commit"} <= set(points)
+    assert generations >= 4
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import msgspec
 from ...decide.wording import nearest
 from ...errors import BadInput, PlatformError
 from ...model.agent import Package, Remote, RemoteJob, Wanted
+from ...model.proposal import Proposal
 from ...ports import Registration
 from .http import Caller
 
@@ -102,12 +103,21 @@ class _Groups(msgspec.Struct):
     runner_groups: list[_Group]
 
 
+class _Pull(msgspec.Struct):
+    number: int
+    html_url: str
+    state: str
+    body: str = ""
+    merged_at: datetime | None = None
+
+
 class GitHub:
-    """A `Forge`.
+    """A `Forge`, and `Proposing` for a repository.
 
     Args:
         wanted: its `url` is the web address (github.com, or an enterprise server's), its `scope` is owner/name or an organisation.
-        token: classic with `repo` (or `admin:org`), or fine-grained with Administration, of the repository, to write.
+        token: classic with `repo` (or `admin:org`), or fine-grained with Administration, of the repository, to write
+            (for proposals: Contents and Pull requests, to write).
     """
 
     def __init__(self, wanted: Wanted, token: str) -> None:
@@ -200,6 +210,21 @@ class GitHub:
         """A listener's key cannot be asked about."""
         return True
 
+    def proposals(self, branch: str) -> list[Proposal]:
+        """The pull requests of a branch of the repository itself, the newest first."""
+        head = f"{self._wanted.scope.partition('/')[0]}:{branch}"
+        asked = {"state": "all", "head": head, "sort": "created", "direction": "desc"}
+        return [_proposal(one) for one in self.caller.get(f"{self._repo}/pulls", list[_Pull], **asked)]
+
+    def propose(self, branch: str, base: str, title: str, body: str) -> Proposal:
+        """Open a pull request."""
+        return _proposal(self.caller.send("POST", f"{self._repo}/pulls", _Pull, {"head": branch, "base": base, "title": title, "body": body}))
+
+    def amend(self, number: int, title: str, body: str, *, close: bool = False) -> Proposal:
+        """Change what a pull request says."""
+        more = {**({"title": title} if title else {}), **({"state": "closed"} if close else {})}
+        return _proposal(self.caller.send("PATCH", f"{self._repo}/pulls/{number}", _Pull, {"body": body, **more}))
+
     def skew(self) -> timedelta | None:
         """Our clock minus GitHub's."""
         return self.caller.skew
@@ -242,6 +267,10 @@ def _remote(one: _Runner) -> Remote:
         version=one.version or "",
         ephemeral=one.ephemeral,
     )
+
+
+def _proposal(one: _Pull) -> Proposal:
+    return Proposal(number=one.number, url=one.html_url, state="merged" if one.merged_at else one.state, body=one.body)
 
 
 def _job(one: _Job) -> RemoteJob:

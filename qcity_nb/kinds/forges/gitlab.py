@@ -12,6 +12,7 @@ import msgspec
 from ...decide.wording import nearest
 from ...errors import BadInput, PlatformError
 from ...model.agent import OWNED, Package, Remote, RemoteJob, Wanted
+from ...model.proposal import Proposal
 from ...ports import Registration
 from .http import Caller
 
@@ -68,12 +69,21 @@ class _Job(msgspec.Struct):
     failure_reason: str | None = None
 
 
+class _Merge(msgspec.Struct):
+    iid: int
+    web_url: str
+    state: str
+    description: str = ""
+    source_project_id: int = 0  # of a fork, another one
+    target_project_id: int = 0
+
+
 OURS = frozenset({"script_failure", "job_canceled"})
 """Reasons that are the job's own; every other one is the infrastructure's."""
 
 
 class GitLab:
-    """A `Forge`.
+    """A `Forge`, and `Proposing` for a project.
 
     Args:
         wanted: its `url` is the web address, its `scope` a project's path or, with the option `group`, a group's.
@@ -183,6 +193,22 @@ class GitLab:
             raise
         return True
 
+    def proposals(self, branch: str) -> list[Proposal]:
+        """The merge requests of a branch of the project, the newest first."""
+        asked = {"state": "all", "source_branch": branch, "order_by": "created_at", "sort": "desc"}
+        found = self.caller.get(f"{self._base}/merge_requests", list[_Merge], **asked)
+        return [_proposal(one) for one in found if one.source_project_id == one.target_project_id]
+
+    def propose(self, branch: str, base: str, title: str, body: str) -> Proposal:
+        """Open a merge request."""
+        sent = {"source_branch": branch, "target_branch": base, "title": title, "description": body}
+        return _proposal(self.caller.send("POST", f"{self._base}/merge_requests", _Merge, sent))
+
+    def amend(self, number: int, title: str, body: str, *, close: bool = False) -> Proposal:
+        """Change what a merge request says."""
+        more = {**({"title": title} if title else {}), **({"state_event": "close"} if close else {})}
+        return _proposal(self.caller.send("PUT", f"{self._base}/merge_requests/{number}", _Merge, {"description": body, **more}))
+
     def skew(self) -> timedelta | None:
         """Our clock minus GitLab's."""
         return self.caller.skew
@@ -210,6 +236,11 @@ def _remote(one: _Runner) -> Remote:
         paused=one.paused,
         contacted=one.contacted_at,
     )
+
+
+def _proposal(one: _Merge) -> Proposal:
+    state = {"opened": "open", "locked": "open"}.get(one.state, one.state)  # locked: it is being merged
+    return Proposal(number=one.iid, url=one.web_url, state=state, body=one.description)
 
 
 def _job(one: _Job) -> RemoteJob:

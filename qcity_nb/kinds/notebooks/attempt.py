@@ -203,14 +203,12 @@ class Attempt(Control):
             self._done()
 
     def _before(self) -> RunEnded | None:
-        """What an earlier attempt came to whose worker died before it could say so."""
+        """What an earlier attempt came to whose worker died before it could say so, or whose copy could not be made."""
         if self.why:
             return self._fact(RunState.LOST if self.why == STOPPED else RunState.CANCELLED, self.why)
-        path = self._path(self.order.attempt - 1)
-        if self.order.attempt == 1 or not path.exists():
-            return None
-        nb = nbformat.read(path, as_version=4)
-        if nb.metadata.get("qcity", {}).get("status") != DONE:
+        earlier = (self._path(number) for number in range(self.order.attempt - 1, 0, -1))
+        path = next((one for one in earlier if one.exists()), None)  # one that only tried to copy executed nothing
+        if path is None or nbformat.read(path, as_version=4).metadata.get("qcity", {}).get("status") != DONE:
             return None
         self._copy(path.read_text(encoding="utf-8"))  # that may be what was missing
         return self._fact(RunState.DONE, "", output=path)

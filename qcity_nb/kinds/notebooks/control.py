@@ -15,6 +15,7 @@ from .shut import Shut
 
 MASK = "***"
 RENDERER, RENDERS = "PLOTLY_RENDERER", "plotly_mimetype"
+HEADLESS = "QCITY_NB_HEADLESS"  # nobody looks at a run's kernel: what is live elsewhere is a static picture there
 """Older releases of plotly put megabytes of script into a notebook unless this says otherwise; a page of a run brings its own."""
 SERVICE = ("QCITY_SERVICE", "QCITY_INCARNATION")
 
@@ -72,7 +73,7 @@ class Control:
 def inherited() -> dict[str, str]:
     """What a kernel without a sandbox finds of our own environment: nothing that looks like a secret, nor what makes us a service."""
     ours = {name: value for name, value in os.environ.items() if not is_secret(name) and not name.startswith(SERVICE)}
-    return {RENDERER: RENDERS, **ours}
+    return {RENDERER: RENDERS, HEADLESS: "1", **ours}
 
 
 def scrub(outputs: Sequence[MutableMapping[str, Any]], secrets: Sequence[str]) -> None:

@@ -1,14 +1,16 @@
 """Takes a second out of the start of our own processes: jsonschema imports rfc3987-syntax, which compiles grammars that nobody asks for.
 
-Only for processes that are ours alone, never for a kernel: there, what somebody imports is what they get.
+For processes that are ours alone; what kernels are forked from has it only while it imports: what somebody imports there is what they get.
 https://github.com/python-jsonschema/jsonschema/issues/1428
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -21,6 +23,17 @@ def lighten() -> None:
         stand_in = ModuleType(NAME)
         stand_in.is_valid_syntax = _asked  # type: ignore[attr-defined]
         sys.modules[NAME] = stand_in
+
+
+@contextlib.contextmanager
+def lightened() -> Iterator[None]:
+    """The same for a while: whoever imported it meanwhile may ask it for ever, whoever imports it later gets the real one."""
+    before = sys.modules.get(NAME)
+    lighten()
+    ours = sys.modules.get(NAME)
+    yield
+    if before is None and ours is not None and sys.modules.get(NAME) is ours and not hasattr(ours, "__path__"):
+        del sys.modules[NAME]
 
 
 def _asked(rule: str, text: str) -> Any:

@@ -121,6 +121,9 @@ def _make_pull(call: Call) -> Reply:
     if any(one.state == "open" and (one.head, one.base) == (head, base) for one in repo.pulls):
         said = f"A pull request already exists for {repo.owner}:{head}."
         raise Refusal(422, "Validation Failed", errors=[{"resource": "PullRequest", "code": "custom", "message": said}])
+    if repo.bare is not None and repo.refs[f"refs/heads/{head}"] == repo.refs[f"refs/heads/{base}"]:
+        said = f"No commits between {base} and {head}"
+        raise Refusal(422, "Validation Failed", errors=[{"resource": "PullRequest", "code": "custom", "message": said}])
     number = 1 + len(repo.pulls)
     made = Pull(id=next(call.state.ids), number=number, title=title, body=str(sent.get("body") or ""), head=head, base=base, created=call.state.now())
     made.draft = bool(sent.get("draft"))

@@ -7,15 +7,17 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from .. import smart_git
 from ..exchange import Request, tagged, utcnow
 from ..faults import Reply
 from ..forge import Forge
 from ..openapi import contract
 from . import agent, contents, runners, runs, shapes
-from .routes import Call, Refusal, Route, call, known_token
+from .routes import Call, Refusal, Route, call, known_token, level
 from .state import HOUR, Download, Group, Job, Repo, Rules, Run, Runner, State, Token
 
 ROUTES: tuple[Route, ...] = (*runners.ROUTES, *runs.ROUTES, *contents.ROUTES, *agent.ROUTES)
@@ -44,8 +46,8 @@ class FakeGitHub(Forge):
     Addresses: those of GitHub's REST API that `ROUTES` lists, under `url`; GitHub's own side of a listener under `{root}/_agent/…` (see `agent`).
     Enterprise: `FakeGitHub(base="/api/v3")`.
 
-    Making things: `repository`, `organisation`, `token`, `expire`, `offer` (archives), `queue_job`, `add_runner`.
-    Making things happen: `busy`, `delete_runner`, `end_session`, `push` (messages to a listener), `finish_job`, `spend` (rate limit), `rules`.
+    Making things: `repository`, `serve` (a real one), `organisation`, `token`, `expire`, `offer` (archives), `queue_job`, `add_runner`.
+    Making things happen: `merge`, `busy`, `delete_runner`, `end_session`, `push` (messages to a listener), `finish_job`, `spend` (limits), `rules`.
     Making things go wrong: `fault`, `heal`, `down`, `up`, `outage`, `clock_offset`.
     Looking: `runners`, `runner`, `job`, `run`, `jobs`, `repo`, `log`, `seen`, `wait`, `violations`.
 
@@ -92,6 +94,9 @@ class FakeGitHub(Forge):
         self.state.settle()
         if request.method == "HEAD" and request.path == "/":
             return Reply()  # the front page, which is no part of the API; its Date is all that anybody wants of it
+        if (git := smart_git.through(request, self._bare, self._enters)) is not None:
+            self._settle_refs()
+            return git
         for route in ROUTES:
             args = route.match(request)
             if args is not None:
@@ -105,6 +110,23 @@ class FakeGitHub(Forge):
             return route.handler(call(self.state, route, request, args, None))
         except Refusal as refusal:
             return refusal.reply()
+
+    def _bare(self, name: str) -> Path | None:
+        repo = self.state.repos.get(name.lower())
+        return repo.bare if repo is not None else None
+
+    def _enters(self, password: str, name: str, wanted: str) -> Reply | None:
+        token = self.state.tokens.get(password)
+        if token is None or (token.expires is not None and token.expires <= self.now()):
+            return smart_git.refuses(401, "Invalid username or token.")
+        if (token.sees is not None and name.lower() not in token.sees) or self._bare(name) is None:
+            return smart_git.refuses(404, "Repository not found.")
+        may = level(token, f"contents:{wanted}")
+        return None if may else smart_git.refuses(403, "Write access to repository not granted.")
+
+    def _settle_refs(self) -> None:
+        for repo in self.state.repos.values():
+            repo.refs = smart_git.refs(repo.bare) if repo.bare is not None else repo.refs
 
     def _api(self, route: Route, request: Request, args: dict[str, str]) -> Reply:
         token: Token | None = None
@@ -159,6 +181,23 @@ class FakeGitHub(Forge):
             repo.trees["main"] = dict(files or {"README.md": b"# hello\n"})
             self.state.repos[name.lower()] = repo
         return repo
+
+    def serve(self, name: str, bare: Path) -> str:
+        """Have a repository be this bare one; the address from which git takes it."""
+        with self.lock:
+            self.state.repos[name.lower()].bare = bare
+            self._settle_refs()
+        return f"{self.root}/{name}.git"
+
+    def merge(self, name: str, number: int, *, squash: bool = False) -> None:
+        """Merge a pull request of a repository that is served."""
+        with self.lock:
+            repo = self.state.repos[name.lower()]
+            pull = repo.pulls[number - 1]
+            assert repo.bare is not None
+            smart_git.merge(repo.bare, pull.base, pull.head, squash=squash)
+            pull.state, pull.merged = "closed", self.now()
+            self._settle_refs()
 
     def organisation(self, name: str, *, groups: Iterable[str] = ()) -> dict[int, Group]:
         """Make an organisation; its runner groups are Default (1) and the given ones (2, 3, …)."""

@@ -131,10 +131,11 @@ def pull(state: State, repo: Repo, one: Pull, *, full: bool) -> dict[str, Any]:
     shape |= {f"{word}_url": text for word, text in links.items() if word not in {"html", "self"}}
     shape |= {"diff_url": f"{html}.diff", "patch_url": f"{html}.patch", "locked": False, "title": one.title, "body": one.body, "user": owner}
     shape |= {"labels": [], "milestone": None, "assignee": None, "auto_merge": None, "author_association": "OWNER", "draft": one.draft}
-    shape |= dict.fromkeys(("created_at", "updated_at"), zulu(one.created)) | dict.fromkeys(("closed_at", "merged_at", "merge_commit_sha"))
+    shape |= dict.fromkeys(("created_at", "updated_at"), zulu(one.created)) | dict.fromkeys(("closed_at", "merge_commit_sha"))
+    shape |= {"merged_at": when(one.merged)}
     shape |= {"head": end(one.head), "base": end(one.base), "_links": {word: {"href": text} for word, text in links.items()}}
     if full:
-        shape |= {"merged": False, "mergeable": True, "mergeable_state": "clean", "merged_by": None, "maintainer_can_modify": False}
+        shape |= {"merged": one.merged is not None, "mergeable": True, "mergeable_state": "clean", "merged_by": None, "maintainer_can_modify": False}
         shape |= dict.fromkeys(("comments", "review_comments", "additions", "deletions"), 0) | {"commits": 1, "changed_files": 1}
     return shape
 

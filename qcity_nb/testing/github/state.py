@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 READ_ONLY = frozenset({"self-hosted", "linux", "windows", "macos", "x64", "arm64", "arm", "x86"})
@@ -45,6 +46,7 @@ class Pull:
     created: datetime
     state: str = "open"
     draft: bool = False
+    merged: datetime | None = None
 
 
 @dataclass(kw_only=True)
@@ -59,7 +61,7 @@ class Comment:
 
 @dataclass(kw_only=True)
 class Repo:
-    """A repository: its branches, each a mapping of path to content, and what hangs on it."""
+    """A repository: its branches, each a mapping of path to content, and what hangs on it. `bare`: the repository that git is served from."""
 
     id: int
     owner: str
@@ -71,6 +73,7 @@ class Repo:
     trees: dict[str, dict[str, bytes]] = field(default_factory=dict)
     pulls: list[Pull] = field(default_factory=list)
     comments: list[Comment] = field(default_factory=list)
+    bare: Path | None = None
 
     @property
     def full_name(self) -> str:

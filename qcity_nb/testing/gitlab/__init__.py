@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .hub import FakeGitLab
-from .state import Group, Job, Pipeline, Project, Rules, Runner, System
+from .state import Group, Job, Merge, Pipeline, Project, Rules, Runner, System
 
-__all__ = ["FakeGitLab", "Group", "Job", "Pipeline", "Project", "Rules", "Runner", "System"]
+__all__ = ["FakeGitLab", "Group", "Job", "Merge", "Pipeline", "Project", "Rules", "Runner", "System"]

@@ -5,16 +5,18 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+from .. import smart_git
 from ..exchange import Request, tagged, utcnow
 from ..faults import Reply
 from ..forge import Forge
-from . import managing, shapes, working
+from . import managing, merging, shapes, working
 from .routes import Call, Refusal, Route, allowed, known_token, params
 from .state import Group, Job, Pipeline, Project, Rules, Runner, State, Token, new_job_token
 
-ROUTES: tuple[Route, ...] = (*working.ROUTES, *managing.ROUTES)
+ROUTES: tuple[Route, ...] = (*working.ROUTES, *managing.ROUTES, *merging.ROUTES)
 MINUTE = timedelta(minutes=1)
 
 
@@ -32,8 +34,8 @@ class FakeGitLab(Forge):
 
     `root` is what a person would call GitLab's URL, `url` the root of its API.
 
-    Making things: `publish`, `project`, `group`, `token`, `expire`, `add_runner`, `queue_job`.
-    Making things happen: `finish_job`, `cancel_job`, `delete_runner`, `reset_token`, `contact`, `spend` (rate limit), `rules`.
+    Making things: `publish`, `project`, `serve` (a real repository), `group`, `token`, `expire`, `add_runner`, `queue_job`.
+    Making things happen: `merge`, `finish_job`, `cancel_job`, `delete_runner`, `reset_token`, `contact`, `spend` (rate limit), `rules`.
     Making things go wrong: `fault`, `heal`, `down`, `up`, `outage`, `clock_offset`, `rules.down_for_runners`.
     Looking: `runners`, `runner`, `job`, `jobs`, `pipeline`, `log`, `seen`, `wait`, `flags`.
 
@@ -67,6 +69,9 @@ class FakeGitLab(Forge):
         self.state.settle()
         if request.method == "GET" and (file := self._published.get(request.path)) is not None:
             return Reply(body=file, headers={"Content-Type": "application/octet-stream"})
+        if (reply := smart_git.through(request, self._bare, self._enters)) is not None:
+            self._settle_refs()
+            return reply
         for route in ROUTES:
             args = route.match(request)
             if args is not None:
@@ -91,6 +96,22 @@ class FakeGitLab(Forge):
             reply.headers["RateLimit-Reset"] = str(int(token.reset.timestamp()))
         return reply
 
+    def _bare(self, path: str) -> Path | None:
+        return next((one.bare for one in self.state.projects.values() if one.path == path), None)
+
+    def _enters(self, password: str, path: str, wanted: str) -> Reply | None:
+        token = self.state.tokens.get(password)
+        if token is None or (token.expires is not None and token.expires <= self.now()):
+            return smart_git.refuses(401, "HTTP Basic: Access denied.")
+        if (token.sees is not None and path not in token.sees) or self._bare(path) is None:
+            return smart_git.refuses(404, "The project you were looking for could not be found or you don't have permission to view it.")
+        may = token.scopes & {"api", "write_repository", f"{wanted}_repository"}
+        return None if may else smart_git.refuses(403, "You are not allowed to push code to this project.")
+
+    def _settle_refs(self) -> None:
+        for one in self.state.projects.values():
+            one.refs = smart_git.refs(one.bare) if one.bare is not None else one.refs
+
     def _count(self, token: Token) -> None:
         if token.reset is None or token.reset <= self.now():
             token.used, token.reset = 0, self.now() + MINUTE
@@ -111,6 +132,23 @@ class FakeGitLab(Forge):
             made = Project(id=next(self.state.ids), path=path, registration_token="GR1348941" + secrets.token_hex(8), created=self.now())
             self.state.projects[made.id] = made
         return made
+
+    def serve(self, path: str, bare: Path) -> str:
+        """Have a project's repository be this bare one; the address from which git takes it."""
+        with self.lock:
+            self._at(path).bare = bare
+            self._settle_refs()
+        return f"{self.root}/{path}.git"
+
+    def merge(self, path: str, number: int, *, squash: bool = False) -> None:
+        """Merge a merge request of a project whose repository is served."""
+        with self.lock:
+            where = self._at(path)
+            one = where.merges[number - 1]
+            assert where.bare is not None
+            smart_git.merge(where.bare, one.target, one.source, squash=squash)
+            one.state = "merged"
+            self._settle_refs()
 
     def group(self, path: str) -> Group:
         """Make a group; projects whose path begins with its path are in it."""

@@ -6,7 +6,7 @@ import hashlib
 from datetime import datetime
 from typing import Any
 
-from .state import Group, Job, Pipeline, Project, Runner, State, System
+from .state import Group, Job, Merge, Pipeline, Project, Runner, State, System
 
 _INFO = ("version", "revision", "platform", "architecture")
 
@@ -80,6 +80,16 @@ def pipeline(state: State, one: Pipeline) -> dict[str, Any]:
     web = f"{state.root()}/{state.projects[one.project].path}/-/pipelines/{one.id}"
     shape = {"id": one.id, "iid": one.number, "project_id": one.project, "sha": one.sha, "ref": one.ref, "source": one.source}
     return {**shape, "status": state.status_of(one), "created_at": when(one.created), "updated_at": when(one.created), "web_url": web}
+
+
+def merge(state: State, at: Project, one: Merge) -> dict[str, Any]:
+    """A merge request."""
+    web, done = f"{state.root()}/{at.path}/-/merge_requests/{one.number}", when(state.now()) if one.state == "merged" else None
+    shape: dict[str, Any] = {"id": one.id, "iid": one.number, "project_id": at.id, "title": one.title, "description": one.description, "web_url": web}
+    shape |= {"state": one.state, "source_branch": one.source, "target_branch": one.target, "author": user(state), "draft": False, "labels": []}
+    shape |= {"source_project_id": at.id, "target_project_id": at.id, "sha": at.refs.get(f"refs/heads/{one.source}"), "merged_at": done}
+    shape |= {"created_at": when(one.created), "updated_at": when(one.created), "detailed_merge_status": "mergeable", "has_conflicts": False}
+    return {**shape, "references": {"short": f"!{one.number}", "relative": f"!{one.number}", "full": f"{at.path}!{one.number}"}}
 
 
 def job(state: State, one: Job) -> dict[str, Any]:

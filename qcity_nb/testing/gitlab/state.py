@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 OVER = frozenset({"success", "failed", "canceled", "skipped"})
@@ -40,14 +41,31 @@ class Group:
 
 
 @dataclass(kw_only=True)
+class Merge:
+    """A merge request."""
+
+    id: int
+    number: int
+    source: str
+    target: str
+    created: datetime
+    title: str = ""
+    description: str = ""
+    state: str = "opened"
+
+
+@dataclass(kw_only=True)
 class Project:
-    """A project, by its path with namespace."""
+    """A project, by its path with namespace. `bare`: the repository that git is served from."""
 
     id: int
     path: str
     registration_token: str
     created: datetime
     default_branch: str = "main"
+    refs: dict[str, str] = field(default_factory=dict)
+    merges: list[Merge] = field(default_factory=list)
+    bare: Path | None = None
 
 
 @dataclass(kw_only=True)

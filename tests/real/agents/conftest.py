@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import pytest
 
 import qcity_nb
-from qcity_nb.client import credentials, runners
+from qcity_nb.client import credentials, wishes
 from qcity_nb.client.incidents import tell
 from qcity_nb.decide.failures import BY_CODE
 from qcity_nb.errors import QCityError
@@ -83,7 +83,7 @@ class Scene:
             self.github.repository(scope)
         link = self.city.link
         credentials.provide(link, kind, str(options["url"]))
-        link.ask("runner.start", name, runners._args(kind, labels=labels, options=options, silent_after=None, grace=1.0, policy=EAGER))
+        link.ask("runner.start", name, wishes.wish(kind, labels=labels, options=options, silent_after=None, grace=1.0, policy=EAGER))
 
     def state(self, name: str = "gh-1") -> ServiceState:
         return self.city.runners[name].row.state

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from qcity_nb.decide.isolate import isolate
+from qcity_nb.kinds.runners.local import execute
 from qcity_nb.kinds.runners.local.prepare import act_program
 from qcity_nb.model.wire import JobMoved, Needed
 from qcity_nb.model.work import JobPlan, Outcome
@@ -143,6 +144,24 @@ def test_cancel_runs_always_steps_and_ends_what_ignores_it(repo, drive) -> None:
     assert (end.outcome, end.reason) == (Outcome.CANCELLED, "no longer wanted")
     assert "noticed" in driver.log(token)
     assert not running("77777")
+
+
+def test_an_executor_says_nothing_of_what_is_killed_below_it(tmp_path, monkeypatch) -> None:
+    said, real = tmp_path / "said", execute._signal
+
+    def slow(pid: int, number: int) -> bool:
+        done = real(pid, number)
+        time.sleep(0.2)  # a machine on which whoever is not dead yet gets to say something
+        return done
+
+    monkeypatch.setattr(execute, "_signal", slow)
+    executor = f"(echo there; exec sleep 78787); echo failed > {said}"
+    sandbox = subprocess.Popen(["bash", "-c", 'bash -c "$1" & wait', "bash", executor], stdout=subprocess.PIPE)
+    with sandbox.stdout as words:
+        assert words.readline() == b"there\n"
+        execute.kill(sandbox)
+    assert not said.exists()
+    assert not running("78787")
 
 
 def running(mark: str) -> list[str]:

@@ -105,8 +105,10 @@ class GitHub:
 
         Raises:
             BadInput: an option cannot be used.
+            Refused: the terms of this machine forbid it.
         """
         options = told.parse("github", spec)
+        told.permitted(options)
         return replace(spec, options=asdict(options), labels=options.labels, stop_signal=SIGINT, grace=max(spec.grace, GRACE))
 
     def launch(self, spec: ServiceSpec, *, home: Home) -> Launch:

@@ -106,8 +106,10 @@ class GitLab:
 
         Raises:
             BadInput: an option cannot be used.
+            Refused: the terms of this machine forbid it.
         """
         options = told.parse("gitlab", spec)
+        told.permitted(options)
         return replace(spec, options=asdict(options), labels=options.labels, stop_signal=SIGQUIT, grace=max(spec.grace, GRACE))
 
     def launch(self, spec: ServiceSpec, *, home: Home) -> Launch:

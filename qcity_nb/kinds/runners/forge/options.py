@@ -11,8 +11,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from ....decide import places
 from ....decide.wording import did_you_mean
-from ....errors import BadInput
+from ....errors import BadInput, Refused
+from ....io.machine import telling
 from ....model.agent import FORGES, TOKENS, Wanted, credential
 from ....model.service import ServiceSpec
 
@@ -57,6 +59,19 @@ class Options:
             token=self.token,
             options=tuple((key, value) for key, value in more.items() if value),
         )
+
+
+def permitted(options: Options) -> None:
+    """See to it that the terms of this machine allow a runner that takes its work from a forge; one on this machine itself concerns nobody.
+
+    Raises:
+        Refused: they do not; the sentence names the clause and what works instead.
+    """
+    if urlsplit(options.url).hostname in ("127.0.0.1", "localhost", "::1"):
+        return
+    ruling = places.policy(places.detect(os.environ, paths=telling()), places.tier_of({"tier": os.environ.get("QCITY_TIER") or "unknown"}))
+    if not ruling.allowed:
+        raise Refused(ruling.why, ruling.todo)
 
 
 def parse(forge: str, spec: ServiceSpec) -> Options:

@@ -195,15 +195,18 @@ class _Watch:
             self.kill_at = now + self.attempt.grace if self.program and interrupt(self.process.pid, self.program) else now
         if now >= self.kill_at:
             self.killed = True
-            self._kill()
+            kill(self.process)
 
-    def _kill(self) -> None:
-        for pid in [self.process.pid, *descendants(self.process.pid)][::-1]:
-            _signal(pid, signal.SIGKILL if pid != self.process.pid else signal.SIGTERM)
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill all below the sandbox, which then ends. The executor goes before what it runs: else it could still say that this failed."""
+    for pid in descendants(process.pid):
+        _signal(pid, signal.SIGKILL)
+    _signal(process.pid, signal.SIGTERM)
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def interrupt(pid: int, program: str = "act") -> bool:
