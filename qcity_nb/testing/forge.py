@@ -158,7 +158,7 @@ class Forge:
         with self.lock:
             return [line for line in self.log if Planted.fits(method, line.method) and Planted.fits(path, line.path)]
 
-    def wait(self, until: Callable[[], T], seconds: float = 5.0) -> T:
+    def wait(self, until: Callable[[], T], seconds: float = 20.0) -> T:
         """Wait until something is true of the state, and return it.
 
         Raises:

@@ -52,7 +52,7 @@ time.sleep(1000)
 """
 
 
-def until(what: Callable[[], T | None], *, seconds: float = 20.0) -> T:
+def until(what: Callable[[], T | None], *, seconds: float = 60.0) -> T:
     """The first true answer of `what`, asked often; fails after a deadline."""
     deadline = time.monotonic() + seconds
     while not (answer := what()):

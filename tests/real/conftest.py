@@ -44,7 +44,7 @@ class City:
         assert "Traceback" not in done.stderr
         return json.loads(done.stdout)
 
-    def until(self, probe, seconds=30):
+    def until(self, probe, seconds=60):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if found := probe():

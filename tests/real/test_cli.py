@@ -36,7 +36,7 @@ class Qcity:
     def json(self, *argv, code=0):
         return json.loads(self(*argv, "--json", code=code))
 
-    def until(self, what, probe, seconds=20):
+    def until(self, what, probe, seconds=60):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if (found := probe()) is not None:

@@ -87,7 +87,7 @@ def city(tmp_path):
 
 @pytest.fixture
 def until():
-    def wait(probe, seconds=20.0):
+    def wait(probe, seconds=60.0):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if found := probe():

@@ -23,7 +23,7 @@ def test_a_tunnel_stands_in_for_a_domain_that_fails(city, sshd, app, other_app, 
     assert stand_in.url == f"http://127.0.0.1:{other_app.port}"
     assert repr(city.domains) == "127.0.0.1: is well"
     other_app.stop()
-    stand_in.wait(20, after=1)
+    stand_in.wait(after=1)
     assert stand_in.view.provider == "ssh"
     assert requests.get(stand_in.url, timeout=5).text.startswith("hello")
     assert "ssh stands in for it" in repr(city.domains)

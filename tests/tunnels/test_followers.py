@@ -32,7 +32,7 @@ def test_files_follow_an_address_and_nothing_else_in_them_changes(over, sshd, ci
     until(lambda: tunnel.followers()[0].last)
     assert tunnel.followers()[0].last.text == "all links are right"
     sshd.cut()
-    tunnel.wait(10, after=1)
+    tunnel.wait(after=1)
     until(lambda: tunnel.followers()[0].last.generation == 2)
     last = tunnel.followers()[0].last
     assert (last.ok, last.changed) == (True, 3)
@@ -65,7 +65,7 @@ def test_a_pull_request_follows_an_address_and_the_story_says_where_it_is(over, 
         until(lambda: tunnel.followers()[0].last)
         assert (tunnel.followers()[0].last.text, pulls) == ("all links are right", [])
         sshd.cut()
-        tunnel.wait(10, after=1)
+        tunnel.wait(after=1)
         until(lambda: tunnel.followers()[0].last.generation == 2)
         assert git("-C", str(bare), "show", "qcity/links-app:README.md") == f"see {tunnel.url}/x"
         (change,) = city.links.log()

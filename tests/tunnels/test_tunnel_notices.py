@@ -17,7 +17,7 @@ def test_another_address_is_told_once_with_both_and_why(over, sshd, city, hook, 
     tunnel = over(sshd)
     first = tunnel.url
     sshd.cut()
-    tunnel.wait(10, after=1)
+    tunnel.wait(after=1)
     until(lambda: got, seconds=30)
     assert got[0]["title"] == f"The tunnel app has another address: {tunnel.url}"
     assert first in got[0]["cause"]

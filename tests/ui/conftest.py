@@ -297,7 +297,7 @@ class Wire:
         with self._more:
             return [data["state"]["snapshot"] for _, data, _ in self.messages if "snapshot" in data.get("state", {})]
 
-    def until(self, holds, seconds: float = 10.0):
+    def until(self, holds, seconds: float = 30.0):
         """Wait for a message after which this holds; what it gives."""
         with self._more:
             assert self._more.wait_for(lambda: holds(self), seconds), [data for _, data, _ in self.messages][-3:]

@@ -329,6 +329,20 @@ def test_a_button_stays_the_one_that_it_was_while_facts_change(feed, shown):
     page.wait_for_selector(".panel b:has-text('999 new')")
 
 
+def test_nothing_moves_below_a_press_and_a_press_that_nobody_ends_is_over_by_itself(feed, shown):
+    """STALE has a line of its own, which moves everything; a release may get lost in another frame."""
+    feed.every = 0.3
+    page = shown(feed.snapshot())
+    row(page, "linux-05").click()
+    page.evaluate("() => { document.querySelector('.more button').dispatchEvent(new PointerEvent('pointerdown', { bubbles: true })); }")
+    page.wait_for_timeout(1500)  # silence for longer than STALE waits
+    assert not page.locator(".old").is_visible()
+    page.wait_for_selector(".old:visible", timeout=10_000)
+    tell(page, feed, changed(feed.board, **{"linux-05": {"text": "is running 2 jobs"}}))
+    assert "is running 2 jobs" in page.locator(".more .facts").inner_text()
+    assert not page.locator(".old").is_visible()
+
+
 def test_runners_can_be_ordered_otherwise(feed, shown, pictures):
     page = shown(feed.snapshot())
 

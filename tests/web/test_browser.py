@@ -47,7 +47,7 @@ def row(opened, name):
     return opened.locator(f'[data-stop="row {name}"]')
 
 
-def until(opened, holds, seconds=15):
+def until(opened, holds, seconds=60):
     """Until an expression is true; the page's policy forbids playwright's own way, which evaluates a string inside the page."""
     for _ in range(seconds * 10):
         if opened.evaluate(holds):

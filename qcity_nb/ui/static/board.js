@@ -6,6 +6,7 @@ const HEIGHTS = [1, 4, 9, 14]; // not watched, down, partly up, up: a bar's heig
 const KINDS = ["none", "down", "partly", "up"];
 const FEW = 8; // with so few runners the healthy ones are shown, too
 const RESYNC_MS = 2000, CONFIRM_MS = 15000, FILL_MS = 120000, AUDIT_MS = 10000, ANSWER_MS = 90000;
+const PRESS_MS = 3000, LIFT_MS = 400; // a press counts for so long; a finger's click comes so late at most
 const SIX_HOURS = 6 * 3600;
 const PANELS = [["incidents", "Incidents"], ["jobs", "Jobs"], ["notebooks", "Notebooks"], ["tunnels", "Tunnels"], ["audit", "Audit"]];
 const OF_PANEL = { incidents: ["incidents"], jobs: ["jobs"], notebooks: ["runs", "schedules"], tunnels: ["tunnels"], audit: [] };
@@ -96,14 +97,15 @@ class Board {
     this.logs = new Map();
     this.opened = new Set();
     this.folds = {};
-    this.waiting = new Set();
+    this.pressed = -Infinity; // since when something is being pressed
+    this.waiting = []; // what is to be drawn when it is not any more
     this.panel = "incidents";
     this.current = "";
     this.asked = -Infinity;
     this.id = `qcity-board-${++unique}`;
     this.build(el);
-    this.load = () => this.take(model.get("snapshot"));
-    this.heard = (message, buffers) => this.hear(message, buffers || []);
+    this.load = () => this.later(() => this.take(model.get("snapshot")));
+    this.heard = (message, buffers) => this.later(() => this.hear(message, buffers || []));
     model.on("change:snapshot", this.load);
     model.on("msg:custom", this.heard);
     this.load();
@@ -113,14 +115,13 @@ class Board {
     this.watch = new MutationObserver(this.paint);
     this.watch.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "class"] });
     this.watch.observe(document.documentElement, { attributes: true, attributeFilter: ["theme"] });
-    this.press = () => { this.pressed = true; };
-    this.release = () => setTimeout(() => { // the click comes first
-      const waiting = this.waiting;
-      Object.assign(this, { pressed: false, waiting: new Set() });
-      if (waiting.size) this.draw(waiting);
-    });
-    this.root.addEventListener("pointerdown", this.press);
-    for (const end of ["pointerup", "pointercancel"]) window.addEventListener(end, this.release);
+    this.root.addEventListener("pointerdown", () => { this.pressed = performance.now(); });
+    this.root.addEventListener("click", () => setTimeout(() => this.release()), true); // after what it does
+    this.lift = () => {
+      const mine = this.pressed;
+      setTimeout(() => this.pressed === mine && this.release(), LIFT_MS);
+    };
+    for (const end of ["pointerup", "pointercancel"]) window.addEventListener(end, this.lift);
     this.media = matchMedia("(prefers-color-scheme: dark)");
     this.media.addEventListener("change", this.paint);
     this.paint();
@@ -130,7 +131,7 @@ class Board {
     clearInterval(this.timer);
     this.watch.disconnect();
     this.media.removeEventListener("change", this.paint);
-    for (const end of ["pointerup", "pointercancel"]) window.removeEventListener(end, this.release);
+    for (const end of ["pointerup", "pointercancel"]) window.removeEventListener(end, this.lift);
     this.model.off("change:snapshot", this.load);
     this.model.off("msg:custom", this.heard);
     this.root.remove();
@@ -151,6 +152,19 @@ class Board {
     Object.assign(this, { may: snapshot.may, source: snapshot.source || "the kernel" });
     this.note(snapshot.at);
     this.draw(new Set(Object.keys(this.tables)));
+  }
+
+  held() { return performance.now() - this.pressed < PRESS_MS; }
+
+  later(change) { // what is being pressed stays where it is
+    if (this.held()) this.waiting.push(change);
+    else change();
+  }
+
+  release() {
+    const waiting = this.waiting;
+    Object.assign(this, { pressed: -Infinity, waiting: [] });
+    for (const change of waiting) change();
   }
 
   hear(message, buffers) {
@@ -214,6 +228,8 @@ class Board {
   get patience() { return 3 * (this.every || 1); }
 
   pass() {
+    if (this.held()) return;
+    if (this.waiting.length) this.release(); // nobody said that it was over
     const silent = (performance.now() - this.received) / 1000, stale = Boolean(this.over || this.trouble) || !(silent < this.patience);
     if (silent >= this.patience && !this.over) this.resync();
     this.root.classList.toggle("stale", stale);
@@ -279,7 +295,6 @@ class Board {
   }
 
   draw(changed) {
-    if (this.pressed) { changed.forEach((one) => this.waiting.add(one)); return; } // what is being pressed stays where it is
     if (changed.has("head")) this.drawHead();
     if (changed.has("runners")) this.drawList();
     this.drawTabs();
@@ -531,7 +546,7 @@ class Board {
 
   begin(verb, name) {
     const key = `${verb} ${name}`;
-    const late = () => this.acts.get(key)?.phase === "confirm" && this.forget(key), first = FIELDS[verb] ? FIELDS[verb][0][0] : "sure";
+    const late = () => this.later(() => this.acts.get(key)?.phase === "confirm" && this.forget(key)), first = FIELDS[verb] ? FIELDS[verb][0][0] : "sure";
     this.acts.set(key, { phase: "confirm", timer: setTimeout(late, FIELDS[verb] ? FILL_MS : CONFIRM_MS) });
     this.redraw(key);
     this.find(`${first} ${key}`)?.focus();
@@ -542,7 +557,7 @@ class Board {
     const state = this.acts.get(key) || {}, given = Object.fromEntries((FIELDS[verb] || []).map(([field]) => [field, state[field] || ""]));
     clearTimeout(state.timer);
     const answer = { nonce, verb, name, ok: false, text: `nobody has answered: ${this.source} may be busy or gone` };
-    const late = () => this.acts.get(key)?.nonce === nonce && this.result(answer);
+    const late = () => this.later(() => this.acts.get(key)?.nonce === nonce && this.result(answer));
     this.acts.set(key, { phase: "asked", nonce });
     setTimeout(late, ANSWER_MS);
     this.say({ kind: "act", verb, name, nonce, confirmed: true, ...given });

@@ -180,7 +180,7 @@ class Attendant:
         patient.last = found
         if found.remote is not None and found.remote.online:
             patient.memory.last_online = now.timestamp()
-        self._learn(patient, found)
+        patient.learn(found)
         self._sing(patient, idle=phase is Phase.RUNNING and found.alive and not see.working(found))
         if phase is Phase.STARTING:
             self._see_up(patient, found, scope)
@@ -193,13 +193,6 @@ class Attendant:
         """Which agent of a scope is told of what concerns all of them: the first that lives, else the first."""
         ours = sorted((one.card.phase != Phase.RUNNING.value, name) for name, one in self.patients.items() if not one.foreign)
         return next((self.patients[name] for _, name in ours if self._scope(self.patients[name]) is scope), None)
-
-    def _learn(self, patient: Patient, found: Evidence) -> None:
-        """Remember how long jobs take, so that one that hangs can be told."""
-        job = found.job
-        if job is not None and found.running_for is not None and patient.seen.worker and (found.cpu or 0) > 0.01:
-            worst = patient.memory.worst
-            worst[job.name] = max(worst.get(job.name, 0.0), found.running_for.total_seconds())
 
     def _sing(self, patient: Patient, *, idle: bool) -> None:
         """Its canary, when it is time for one; what it found is said and remembered."""

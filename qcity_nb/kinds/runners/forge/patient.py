@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ....decide.symptoms import WORKER_CODES
+from ....decide.symptoms import IDLE_CPU, WORKER_CODES
 from ....model.agent import Clue, Evidence
 from ....model.home import Home
 from ....model.wire import AgentCard, AgentView
@@ -51,6 +51,7 @@ class Patient:
         self._used: float | None = None
         self._busy_since: datetime | None = None
         self._passed: set[tuple[str, str]] = set()
+        self._took: tuple[int, str, float] | None = None  # the job under way: its id, its name, how long it has worked, in seconds
 
     @property
     def foreign(self) -> bool:
@@ -106,6 +107,16 @@ class Patient:
             refused=self.refused,
             refusals=self.refusals,
         )
+
+    def learn(self, found: Evidence) -> None:
+        """Remember how long a job took, so that one that hangs can be told: once it is over, because it is no measure for itself."""
+        job = found.job if found.running_for is not None and self.seen.worker else None
+        if self._took is not None and (job is None or job.id != self._took[0]):
+            _, name, seconds = self._took
+            self._took, self.memory.worst[name] = None, max(self.memory.worst.get(name, 0.0), seconds)
+            self.save()
+        if job is not None and found.running_for is not None and (found.cpu or 0.0) >= IDLE_CPU:
+            self._took = (job.id, job.name, found.running_for.total_seconds())
 
     def mended(self, clues: tuple[Clue, ...]) -> None:
         """What was mended while it lives: the lines that showed it are history."""
