@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from ..errors import BadInput
-from . import parser_dns, parser_links, parser_serve, parser_tunnel, parser_vault
+from . import parser_dns, parser_links, parser_platform, parser_serve, parser_tunnel, parser_vault
 
 EPILOG = "First time: qcity demo    Then: qcity up --repo PATH    What is wrong: qcity status, qcity doctor"
 
@@ -97,6 +97,7 @@ def build() -> Parser:
     _fleet(commands.add_parser("fleet", help="several places of which one runs a runner"), shared, listing)
     _engine(commands.add_parser("engine", help="run, stop, look at the engine"), shared, listing)
     _place(commands.add_parser("place", help="where else an engine can run: look, start, stop"), shared, listing)
+    parser_platform.add(commands.add_parser("platform", help="how GitHub, Hugging Face and others say they are"), shared, listing)
     _notify(commands.add_parser("notify", help="whom to tell when repair is exhausted"), shared)
     parser_vault.add(commands.add_parser("vault", help="copies of this home's store, kept off the machine"), shared, listing)
     parser_vault.resume(commands.add_parser("resume", parents=[shared], help="go on from a vault: restore, start, say what was done"))

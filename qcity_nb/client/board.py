@@ -27,6 +27,7 @@ from ..model.work import Outcome, Status
 from ..store import checks, commands, history, runs, sums
 from ..store.database import Store
 from ..store.history import Incident
+from ..store.platforms import PlatformRow
 from ..store.runs import RunRow, ScheduleRow
 from ..store.sums import Task
 from . import incidents as incident_words
@@ -51,7 +52,7 @@ class Board:
     Args:
         at: the moment, in seconds since 1970.
         slot: the begin of the newest of the sixty slots of a runner's beats.
-        tables: `head` (one row), `runners`, `incidents`, `jobs`, `runs`, `schedules`, `tunnels`: rows by key.
+        tables: `head` (one row), `runners`, `incidents`, `jobs`, `runs`, `schedules`, `tunnels`, `platforms`: rows by key.
         beats: for each runner its slots, oldest first: nobody watched, down, partly up, up (0 to 3).
         seen: when each runner was last found up; 0 when never.
     """
@@ -105,6 +106,7 @@ def take(store: Store) -> Board:
         "runs": {str(row.id): _run(row) for row in known.values()},
         "schedules": {row.schedule.name: _schedule(row) for row in plans},
         "tunnels": {row.name: _tunnel(row.name, row.view.url, view.addresses[row.name]) for row in view.tunnels},
+        "platforms": {row.name: _platform(row, view.platforms[row.name]) for row in view.watched},
     }
     return Board(
         at=view.at.timestamp(),
@@ -183,7 +185,7 @@ def _sums(connection: Connection, place: str, view: View) -> _Sums:
 
 def _head(view: View, rows: Mapping[str, Row]) -> Row:
     head, engine = view.headline, view.engine
-    about = [one for one in view.about.values() if one is not head]
+    about = [one for name, one in view.about.items() if one is not head and name != "platforms"]  # those have a strip of their own
     if flapping := [name for name, row in rows.items() if row["flaps"]]:
         text = f"{flapping[0]} flaps: its state changed in {rows[flapping[0]]['flaps']} % of the last {board.WINDOW} minutes."
         more = f" {count(len(flapping) - 1, 'other runner does', 'other runners do')} so, too." if len(flapping) > 1 else ""
@@ -300,6 +302,12 @@ def _schedule(row: ScheduleRow) -> Row:
 
 def _tunnel(name: str, url: str, condition: health.Condition) -> Row:
     return {**_mark(condition.level), "word": condition.level.value, "name": line(name), "text": visible(condition.text), "url": url}
+
+
+def _platform(row: PlatformRow, condition: health.Condition) -> Row:
+    fresh = condition.level is not Level.STALE
+    word = row.view.says.value if fresh else "unknown"
+    return {**_mark(condition.level), "word": word, "name": line(row.feed.title, limit=40), "text": condition.text, "url": row.feed.page}
 
 
 def _mark(level: Level) -> Row:

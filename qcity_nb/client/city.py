@@ -29,6 +29,7 @@ from .links import Links
 from .notebooks import Notebooks
 from .past import History
 from .places import Places
+from .platforms import Platforms
 from .resume import Resumption
 from .runners import Runners
 from .served import Page
@@ -64,6 +65,7 @@ class QCity(Shown):
         self.notebooks = Notebooks(self.link, painter)
         self.incidents = Incidents(self.link)
         self.places = Places(self.link)
+        self.platforms = Platforms(self.link)
         self.vaults = Vaults(self.link)
         self.links = Links(self.link)
         self.tunnels = Tunnels(self.link)

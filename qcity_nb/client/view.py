@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy.engine import Connection
 
 from ..decide import health, tunnel_health, wording
+from ..decide import platforms as platform_rules
 from ..decide.health import Condition, EngineFacts, EngineState, Level, RunnerFacts
 from ..io.files import is_locked
 from ..model.schedule import RunState
 from ..model.service import Phase
 from ..model.tunnel import TunnelState
 from ..model.work import Status as JobStatus
-from ..store import history, lease, runs, services, sums, tunnels
+from ..store import history, lease, platforms, runs, services, sums, tunnels
 from ..store.database import Store
 from ..store.history import Incident
 from ..store.lease import Lease
+from ..store.platforms import PlatformRow
 from ..store.services import ServiceRow
 from ..store.sums import Task
 from ..store.tunnels import TunnelRow
@@ -76,7 +78,9 @@ class View:
     tunnels: tuple[TunnelRow, ...]  # those that are open
     jobs: tuple[Task, ...]  # those that are not over or were begun in the last 24 hours, oldest first
     addresses: Mapping[str, Condition]  # how each of these is
-    about: Mapping[str, Condition]  # how notebooks, tunnels and vaults are, where there are any
+    watched: tuple[PlatformRow, ...]
+    platforms: Mapping[str, Condition]  # how each of these says it is
+    about: Mapping[str, Condition]  # how notebooks, tunnels, vaults and platforms are, where there is something to say
     headline: Condition
 
 
@@ -108,20 +112,7 @@ def seen(connection: Connection, place: str, *, alive: bool, uptime: bool = True
     shares = up_shares(connection, rows, since=at - timedelta(hours=24)) if uptime else {}
     facts = _engine_facts(last, at, alive=alive)
     repairing = {incident.service for incident in incidents if incident.state == "open"}
-    conditions = {
-        row.name: health.runner(
-            RunnerFacts(
-                state=row.state,
-                trouble=row.trouble,
-                repairing=row.name in repairing,
-                foreign=row.spec.kind == "foreign",
-                remote=row.agent.note if row.agent else "",
-            ),
-            facts,
-            at,
-        )
-        for row in rows
-    }
+    conditions = {row.name: health.runner(_runner_facts(row, repairing), facts, at) for row in rows}
     begun = [job for job in jobs if job.started and job.queued and not job.reused and at - job.started < timedelta(hours=24)]
     load = health.Work(
         running=sum(job.status == JobStatus.RUNNING.value for job in jobs),
@@ -133,7 +124,14 @@ def seen(connection: Connection, place: str, *, alive: bool, uptime: bool = True
     notebooks = health.Notebooks(running=running, waiting=waiting, schedules=total, failing=failing, upcoming=upcoming, at=soon)
     living = {row.name for row in services_ if row.spec.kind == "tunnel" and row.state.phase in (Phase.STARTING, Phase.RUNNING)}
     addresses = {row.name: tunnel_health.condition(row.view, at, alive=alive and row.name in living) for row in opened}
-    found = {"notebooks": health.notebooks(notebooks, at), "tunnels": tunnel_health.overall(addresses, told), "vaults": vaults}
+    watched = tuple(platforms.all_of(connection, place))
+    says = {row.name: platform_rules.condition(row.feed, row.view, at, alive=alive) for row in watched}
+    found = {
+        "notebooks": health.notebooks(notebooks, at),
+        "tunnels": tunnel_health.overall(addresses, told),
+        "vaults": vaults,
+        "platforms": platform_rules.overall({row.feed.title: says[row.name] for row in watched}),
+    }
     about = {name: one for name, one in found.items() if one is not None}
     return View(
         at=at,
@@ -145,14 +143,26 @@ def seen(connection: Connection, place: str, *, alive: bool, uptime: bool = True
         tunnels=tuple(opened),
         jobs=tuple(jobs),
         addresses=addresses,
+        watched=watched,
+        platforms=says,
         about={**_played(last), **about},
         headline=health.headline(facts, conditions, load, at, about=_heads(about)),
     )
 
 
+def _runner_facts(row: ServiceRow, repairing: Collection[str]) -> RunnerFacts:
+    return RunnerFacts(
+        state=row.state,
+        trouble=row.trouble,
+        repairing=row.name in repairing,
+        foreign=row.spec.kind == "foreign",
+        remote=row.agent.note if row.agent else "",
+    )
+
+
 def _heads(about: Mapping[str, Condition]) -> list[Condition]:
-    """What may be the headline: not that a copy was put, which says nothing of the work."""
-    return [one for name, one in about.items() if name != "vaults" or one.level is not Level.WELL]
+    """What may be the headline: not that a copy was put, which says nothing of the work, nor what somebody else says of himself."""
+    return [one for name, one in about.items() if name != "platforms" and (name != "vaults" or one.level is not Level.WELL)]
 
 
 def up_shares(connection: Connection, rows: Sequence[ServiceRow], *, since: datetime) -> dict[str, float]:

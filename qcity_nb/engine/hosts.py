@@ -24,6 +24,7 @@ from ..kinds import load
 from ..kinds.leases import open_lease
 from ..kinds.notifiers import Messenger
 from ..kinds.places.here import ruling
+from ..kinds.platforms.reader import Reader
 from ..kinds.vaults.saver import Saver
 from ..ports import RunnerKind
 from ..store.database import Store, prepare
@@ -81,6 +82,7 @@ class Host:
             host=host,
             messenger=self._messenger,
             saver=Saver(),
+            reader=Reader(lambda: ring(store.home.doorbell)),
             leases=lambda where, claim, seconds: open_lease(where, claim, home=store.home, timeout=seconds),
             ruling=ruling,
             wake=lambda: ring(store.home.doorbell),

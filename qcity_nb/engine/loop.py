@@ -28,6 +28,7 @@ from .ears import Ears
 from .fleet import Fleet, Leases, Rulings
 from .notices import Notices
 from .orders import Orders
+from .platforms import Platforms, Reader
 from .runs import Runs
 from .supervisor import Supervisor
 from .tunnels import KIND as TUNNEL
@@ -58,6 +59,7 @@ class Engine:
         host: process, kernel or once.
         messenger: tells the master; None where nobody is to be told.
         saver: puts copies of the store into vaults; None where there are none.
+        reader: asks platforms how they are; None where nobody is to be asked.
         leases: opens lease stores; None where there is no fleet.
         ruling: what policy says of where this engine runs.
         instant: both clocks of the machine, for deciding on claims.
@@ -77,6 +79,7 @@ class Engine:
         host: str = "process",
         messenger: Messenger | None = None,
         saver: Saver | None = None,
+        reader: Reader | None = None,
         leases: Leases | None = None,
         ruling: Rulings = lambda _: Ruling(),
         instant: Callable[[], Instant] = instant,
@@ -93,7 +96,8 @@ class Engine:
         self._notices = Notices(self.context, self._supervisor, messenger)
         self._fleet = Fleet(self.context, self._supervisor, leases, wake, ruling=ruling)
         self._vaults = Vaults(self.context, saver)
-        more = {**self._runs.verbs, **self._tunnels.verbs}
+        self._platforms = Platforms(self.context, reader)
+        more = {**self._runs.verbs, **self._tunnels.verbs, **self._platforms.verbs}
         self._orders = Orders(self.context, self._supervisor, self._dispatcher, self._agents, self._notices, self._fleet, more=more)
         self._holder, self._host = holder, host
         self._due: dict[str, datetime] = {}
@@ -159,6 +163,7 @@ class Engine:
                 self._notices.step()
                 self._vaults.step()
             self._tunnels.step()
+            self._platforms.step()
         except StoreCorrupt as error:
             context.note, context.lost_store = str(error), True
         except StoreError as error:  # supervising goes on from memory

@@ -5,6 +5,7 @@ Verbs of commands (subject; args):
   runner.pause (name; note, seconds)   runner.repair (name; note)
   runner.labels (name; labels)   runner.discover ("")   runner.plan (""; asked)   runner.delete (id; forge, scope …)
   job.rerun (job id)   job.cancel (job id; reason)   engine.stop ("")   engine.backup ("")   notify.test ("")
+  platform.watch (name; feed)   platform.drop (name)
   fleet.join (""; lease, term, me, places)   fleet.leave ("")
   place.start (name; kind)   place.stop (name; kind): written by the client that did it, together with what came of it
 """

@@ -26,7 +26,7 @@ from ..io.copies import snapshot
 from ..io.files import try_lock, write_atomic
 from ..model.home import Home
 
-VERSION = "0005"
+VERSION = "0006"
 """The newest migration: a store with this version needs nothing."""
 
 REMOTE = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "davfs", "drvfs", "gcsfuse", "beegfs"})

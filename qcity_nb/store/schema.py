@@ -8,6 +8,7 @@ from __future__ import annotations
 from sqlalchemy import Boolean, Column, Double, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
 
 from ..model.fleet import ClaimView, FleetConfig
+from ..model.platform import Feed, PlatformView
 from ..model.schedule import Attempt, Cell, Live, RunPlan, Schedule
 from ..model.service import ServiceSpec, ServiceState
 from ..model.tunnel import Followed, Follower, TunnelView
@@ -299,4 +300,13 @@ followers = Table(
     Column("last", Json(Followed)),
     Column("at", Moment),  # when it was last told
     UniqueConstraint("place", "tunnel", "key"),
+)
+
+platforms = Table(
+    "platforms",
+    meta,
+    Column("place", String(64), primary_key=True),
+    Column("name", String(128), primary_key=True),
+    Column("feed", Json(Feed), nullable=False),
+    Column("view", Json(PlatformView), nullable=False),
 )

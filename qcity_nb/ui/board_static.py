@@ -33,7 +33,7 @@ def page(board: Board, *, note: str = "") -> str:
         parts.append(f"<div>next: {escape(head['todo'])}</div>")
     parts += [f"<div>{_mark(one)} {escape(one['text'])}</div>" for one in head["about"]]
     figures = " &nbsp;·&nbsp; ".join(f"{escape(name)} <b>{escape(value)}</b>" for name, value in head["figures"])
-    parts += [f'<div style="margin:4px 0">{figures}</div>', _runners(board), _incidents(board), _tunnels(board)]
+    parts += [f'<div style="margin:4px 0">{figures}</div>', _platforms(board), _runners(board), _incidents(board), _tunnels(board)]
     parts.append(f'<div style="opacity:0.7">{clock(_moment(board.at))} UTC. {escape(head["engine"])}</div>')
     if note:
         parts.append(f"<div>{escape(note)}</div>")
@@ -99,6 +99,13 @@ def _incidents(board: Board) -> str:
 def _tunnels(board: Board) -> str:
     lines = [(row["name"], Html(f"{_mark(row)} {escape(row['text'])}"), row["url"]) for row in board.tables["tunnels"].values()]
     return table("Tunnels", ("tunnel", "is", "address"), lines) if lines else ""
+
+
+def _platforms(board: Board) -> str:
+    """What platforms say of themselves, in one line; what is not fine in words."""
+    rows = board.tables["platforms"].values()
+    said = [f"{_mark(row)} {escape(row['name'])} {escape(row['word'] if row['word'] == 'fine' else row['text'])}" for row in rows]
+    return f'<div style="margin:4px 0">{" &nbsp;·&nbsp; ".join(said)}</div>' if said else ""
 
 
 def _mark(row: dict[str, Any]) -> str:

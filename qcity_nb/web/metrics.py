@@ -36,6 +36,7 @@ def text(view: View, *, finished: Mapping[str, int], opened: int, visitors: int)
         _one("incidents_open", "Incidents that are not over.", len(view.incidents)),
         _family("incidents_total", "counter", "Incidents that were ever opened.", [({}, opened)]),
         *_tunnels(view),
+        _platforms(view),
         _one("notebook_runs_running", "Runs of notebooks that run now.", view.notebooks.running),
         _one("notebook_schedules_failing", "Schedules whose last run did not end well.", len(view.notebooks.failing)),
         _one("page_visitors", "Open streams of the served page.", visitors),
@@ -66,6 +67,12 @@ def _tunnels(view: View) -> list[str]:
         _family("tunnel_generation", "gauge", "How many addresses the tunnel has had.", [(labels, one.generation) for labels, one in rows]),
         _family("tunnel_latency_seconds", "gauge", "How long the last proof took.", slow),
     ]
+
+
+def _platforms(view: View) -> str:
+    says = {row.name: "unknown" if view.platforms[row.name].level is Level.STALE else row.view.says.value for row in view.watched}
+    rows = [({"platform": name, "says": word}, 1.0) for name, word in says.items()]
+    return _family("platform_says", "gauge", "1 for what the platform says of itself; what is too old is unknown.", rows)
 
 
 def _one(name: str, told: str, value: float) -> str:

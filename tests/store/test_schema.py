@@ -72,7 +72,7 @@ def _everything(store: Store) -> list[object]:
 def test_a_store_of_the_first_version_is_brought_up_to_date_with_its_rows(store, store_url):
     with store.write() as connection:  # as 0001 left it
         connection.execute(sa.text("alter table services drop column agent"))
-        for table in ("checks", "leases", "fleets", "schedules", "runs", "tunnels", "issued", "followers"):
+        for table in ("checks", "leases", "fleets", "schedules", "runs", "tunnels", "issued", "followers", "platforms"):
             connection.execute(sa.text(f"drop table {table}"))
         connection.execute(sa.text("update alembic_version set version_num = '0001'"))
         connection.execute(

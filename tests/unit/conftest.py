@@ -13,13 +13,15 @@ import pytest
 
 from qcity_nb.client.city import QCity
 from qcity_nb.client.hosts import ProcessHost
+from qcity_nb.decide.platforms import FEEDS
 from qcity_nb.io.files import try_lock
 from qcity_nb.io.spool import Doorbell
 from qcity_nb.model.home import Home
+from qcity_nb.model.platform import PlatformView, Says
 from qcity_nb.model.service import Desired, Phase, ServiceSpec, ServiceState
 from qcity_nb.model.tunnel import Binding, Fault, Followed, Issued, Reach, Tried, TunnelState, TunnelView
 from qcity_nb.model.work import Annotation, Artifact, BuildPlan, JobPlan, Outcome, Status, Step
-from qcity_nb.store import commands, history, lease, services, tunnels, work
+from qcity_nb.store import commands, history, lease, platforms, services, tunnels, work
 from qcity_nb.store.commands import Command
 from qcity_nb.store.database import Store, prepare
 from qcity_nb.ui.painter import PAINTER
@@ -159,6 +161,12 @@ def put_tunnel(store: Store, name: str = "app", *, state: TunnelState = TunnelSt
             tunnels.issue(connection, store.place, issued)
         key = tunnels.follow(connection, store.place, name, Binding(root="/nowhere", patterns=("README.md",)))
         tunnels.told(connection, store.place, name, key, Followed(ok=False, text=NASTY, generation=2), at=at)
+
+
+def put_platform(store: Store, name: str = "github") -> None:
+    with writing(store) as (connection, at):
+        view = PlatformView(says=Says.MINOR, text=NASTY, heard=at, asked=at, trouble=NASTY)
+        platforms.put(connection, store.place, name, replace(FEEDS["github"], title=NASTY), view)
 
 
 def put_incident(store: Store, service: str = "local-1", *, state: str = "healthy") -> int:

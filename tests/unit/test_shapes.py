@@ -41,6 +41,7 @@ COMMANDS = {
     "link_log": ["links", "log"],
     "vaults": ["vault", "list"],
     "copies": ["vault", "copies", "drive"],
+    "platforms": ["platform", "list"],
     "served": ["serve", "list"],
 }
 
@@ -74,6 +75,7 @@ def test_the_command_prints_its_shape(name, engine_runs, city, engine, sqlite, c
     scene.put_build(sqlite)
     scene.put_incident(sqlite)
     scene.put_tunnel(sqlite)
+    scene.put_platform(sqlite)
     scene.put_incident(sqlite, "web", state="open")
     for place in ("me", "here"), ("other", "shared"):
         cli.main(["--home", str(sqlite.home.root), "place", "add", *place])
@@ -88,7 +90,7 @@ def test_the_command_prints_its_shape(name, engine_runs, city, engine, sqlite, c
     assert "hush" not in json.dumps(document)
 
 
-@pytest.mark.parametrize("name", ["status", "runners", "jobs", "incidents", "engine", "doctor", "places", "vaults"])
+@pytest.mark.parametrize("name", ["status", "runners", "jobs", "incidents", "engine", "doctor", "places", "vaults", "platforms"])
 def test_an_empty_place_has_the_same_shapes(name, sqlite, capsys):
     cli.main(["--home", str(sqlite.home.root), *COMMANDS[name], "--json"])
     check(name, json.loads(capsys.readouterr().out))

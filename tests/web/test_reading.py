@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import timedelta
 from xml.etree import ElementTree as ET
 
 import jsonschema
@@ -14,6 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from qcity_nb.client import served, shapes
 from qcity_nb.decide.health import Level
+from qcity_nb.decide.platforms import FEEDS
+from qcity_nb.model.platform import PlatformView, Says
+from qcity_nb.store import platforms
 from qcity_nb.web import badge, metrics
 
 COUNTERS = {"qcity_jobs_finished", "qcity_incidents"}
@@ -60,6 +64,9 @@ def fresh(page):
 
 def test_metrics_are_what_prometheus_reads(page, place, engine):
     place.fleet()
+    with place.store.write() as connection:
+        for name, heard in (("github", place.at), ("gitlab", place.at - timedelta(hours=1))):
+            platforms.put(connection, place.store.place, name, FEEDS[name], PlatformView(says=Says.MAJOR, heard=heard))
     token = served.metrics_token(page.city.link.store.home)
     answer = page.client().get("/metrics", headers={"authorization": f"Bearer {token}"})
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -76,6 +83,8 @@ def test_metrics_are_what_prometheus_reads(page, place, engine):
     assert len(up) == 20
     assert found["qcity_engine_up"].samples[0].value == 1
     assert found["qcity_tunnel_up"].samples[0].labels == {"tunnel": "app", "provider": "ssh"}
+    says = {sample.labels["platform"]: sample.labels["says"] for sample in found["qcity_platform_says"].samples}
+    assert says == {"github": "major", "gitlab": "unknown"}
     ended = {sample.labels["outcome"]: sample.value for sample in found["qcity_jobs_finished"].samples}
     assert set(ended) == {"success", "failure"}
     assert page.enter("viewer").get("/metrics").status_code == 200

@@ -270,6 +270,7 @@ class Board {
     parts.result = h("div", { class: "result", hidden: true });
     parts.spoken = h("div", { class: "spoken", role: "status", "aria-live": "polite" });
     parts.figures = h("dl", { class: "figures" });
+    parts.platforms = h("div", { class: "platforms", role: "group", "aria-label": "Platforms", hidden: true });
     parts.filter = h("input", { ...field, oninput: () => this.drawList() });
     const redraw = () => this.drawList();
     parts.sort = h("select", { "aria-label": "Order of runners", onchange: redraw }, Object.keys(SORTS).map((one) => h("option", {}, one)));
@@ -288,7 +289,7 @@ class Board {
     this.root = h(
       "section", { ...props, onkeydown: (event) => this.key(event), onfocusin: hush },
       h("header", {}, h("div", { class: "headline" }, parts.glyph, " ", parts.text), parts.old, parts.todo, parts.about, parts.result, parts.spoken),
-      parts.figures, h("div", { class: "bar" }, parts.filter, parts.sort, parts.count, hint), parts.list, parts.tabs, parts.panel,
+      parts.figures, parts.platforms, h("div", { class: "bar" }, parts.filter, parts.sort, parts.count, hint), parts.list, parts.tabs, parts.panel,
       h("footer", {}, parts.live, parts.foot),
     );
     el.append(this.root);
@@ -296,6 +297,7 @@ class Board {
 
   draw(changed) {
     if (changed.has("head")) this.drawHead();
+    if (changed.has("platforms")) this.drawPlatforms();
     if (changed.has("runners")) this.drawList();
     this.drawTabs();
     if (OF_PANEL[this.panel].some((name) => changed.has(name)) || (this.panel === "jobs" && changed.has("head"))) this.drawPanel();
@@ -311,6 +313,17 @@ class Board {
     put(spoken, [head.text, head.todo].filter(Boolean).join(" Next: "));
     about.replaceChildren(...(head.about || []).map((one) => h("div", {}, glyphOf(one), ` ${one.text}`)));
     figures.replaceChildren(...(head.figures || []).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+  }
+
+  drawPlatforms() { // fine is one word; what is not is said
+    const strip = this.parts.platforms, rows = [...(this.tables.platforms || new Map()).values()];
+    const chip = (one) => {
+      const what = `${one.name} ${one.word === "fine" ? "fine" : one.text}`, props = { class: "platform", title: `${one.name} ${one.text}`, "data-focus": `platform ${one.name}` };
+      const link = { ...props, href: one.url, rel: "noopener noreferrer", target: "_blank" };
+      return h(/^https?:\/\//.test(one.url) ? "a" : "span", /^https?:\/\//.test(one.url) ? link : props, glyphOf(one), ` ${what}`);
+    };
+    this.keepingFocus(() => strip.replaceChildren(...rows.map(chip)));
+    strip.hidden = !rows.length;
   }
 
   drawList() {
