@@ -6,6 +6,7 @@ and nobody has to talk to the page. What a page is told of nobody else knows: it
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -212,12 +213,12 @@ class Page:
         revoke(self._store.home, self._served.port)
 
     def close(self) -> None:
-        """End it. Twice is harmless."""
+        """End it, and wait until its process is gone: what is in the home is nobody's then. Twice is harmless."""
         if not self.live:
             return
         os.kill(self._served.pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
-        while self.live and time.monotonic() < deadline:
+        while not _gone(self._served.pid) and time.monotonic() < deadline:
             time.sleep(0.02)
 
     def __repr__(self) -> str:
@@ -277,6 +278,17 @@ def _found(home: Home) -> Iterator[Served]:
 def lock_of(home: Home, port: int) -> Path:
     """Held by the page at this port while it lives."""
     return home.served(port) / "lock"
+
+
+def _gone(pid: int) -> bool:
+    """Whether a process has ended; a child of ours would else stay as a zombie."""
+    with contextlib.suppress(ChildProcessError):
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def _hash(token: str) -> str:

@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from qcity_nb import cli
@@ -135,6 +136,7 @@ def test_what_cannot_be_served_is_a_sentence(begin, sqlite, capsys, monkeypatch,
 
 def test_a_notebook_serves_from_a_process_of_its_own(city):
     page = city.serve()
+    pid = page._served.pid
     try:
         assert city.serve().url == page.url  # the cell is run again
         assert page.live
@@ -144,6 +146,7 @@ def test_a_notebook_serves_from_a_process_of_its_own(city):
         assert "Traceback" not in "\n".join(tail(city.home / "serve.log"))
     finally:
         page.close()
+    assert not psutil.pid_exists(pid)  # so its hand is not on the store either
     assert not page.live
     page.close()
 
