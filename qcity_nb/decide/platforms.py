@@ -100,7 +100,7 @@ def heard(feed: Feed, status: int, body: bytes, view: PlatformView, now: datetim
     else:
         try:
             said = read(feed, body)
-        except (msgspec.DecodeError, Unreadable) as error:
+        except (msgspec.MsgspecError, Unreadable, RecursionError) as error:
             return lost(view, f"its page cannot be read ({line(str(error), limit=120)})", now)
     return PlatformView(says=said.says, text=line(said.text, limit=200), heard=now, asked=now)
 
@@ -116,12 +116,12 @@ def due(view: PlatformView, now: datetime) -> bool:
 
 
 def read(feed: Feed, body: bytes) -> Said:
-    """What an answer says. Raises `Unreadable` or `msgspec.DecodeError`."""
+    """What an answer says. Raises `Unreadable`, `msgspec.MsgspecError` or, where it is nested too deeply, `RecursionError`."""
     return _READERS[feed.family](msgspec.json.decode(body), frozenset(feed.parts))
 
 
 def condition(feed: Feed, view: PlatformView, now: datetime, *, alive: bool = True) -> Condition:
-    """How it is, for people: `says minor: Actions is degraded`.
+    """How it is, for people: `says it has a minor fault: Actions: degraded performance`.
 
     Args:
         alive: whether an engine asks at all.
@@ -173,14 +173,14 @@ def _statuspage(raw: object, parts: frozenset[str]) -> Said:
     """Its parts, then its open incidents: the indicator may say `none` while one is open."""
     page = _mapping(raw, "an object")
     status = _mapping(page.get("status"), "status")
-    known = {str(one.get("name")): str(one.get("status")) for one in _rows(page.get("components"))}
-    if missing := parts - known.keys():
+    known = sorted((str(one.get("name")), str(one.get("status"))) for one in _rows(page.get("components")))
+    if missing := parts - {name for name, _ in known}:
         raise Unreadable(f"it does not say how {', '.join(sorted(missing))} is")
-    wanted = parts or known.keys()
-    found = [(_STATUSPAGE.get(known[name], Says.UNKNOWN), f"{name}: {known[name].replace('_', ' ')}") for name in sorted(wanted)]
+    counted = [(name, word) for name, word in known if not parts or name in parts]
+    found = [(_STATUSPAGE.get(word, Says.UNKNOWN), f"{name}: {word.replace('_', ' ')}") for name, word in counted]
     for one in [*_rows(page.get("incidents")), *_rows(page.get("scheduled_maintenances"))]:
         about = {str(part.get("name")) for part in _rows(one.get("components"))}
-        if one.get("status") not in _OVER and (not parts or not about or about & parts):
+        if str(one.get("status")) not in _OVER and (not parts or not about or about & parts):
             found.append((_IMPACT.get(str(one.get("impact")), Says.UNKNOWN), str(one.get("name") or "an incident")))
     if not parts:
         found.append((_IMPACT.get(str(status.get("indicator")), Says.UNKNOWN), str(status.get("description") or "")))
@@ -192,9 +192,13 @@ def _status_io(raw: object, _parts: frozenset[str]) -> Said:
     result = _mapping(_mapping(raw, "an object").get("result"), "result")
     levels = {100: Says.FINE, 200: Says.MAINTENANCE, 300: Says.MINOR, 400: Says.MINOR, 500: Says.MAJOR, 600: Says.MAJOR}
     whole = _mapping(result.get("status_overall"), "status_overall")
-    texts = {str(one.get("name")): one for one in _rows(result.get("status"))}
-    found = [(levels.get(one.get("status_code"), Says.UNKNOWN), f"{name}: {one.get('status')}") for name, one in texts.items()]  # type: ignore[arg-type]
-    found.append((levels.get(whole.get("status_code"), Says.UNKNOWN), ""))  # type: ignore[arg-type]
+
+    def level(one: Mapping[str, Any]) -> Says:
+        code = one.get("status_code")
+        return levels.get(code, Says.UNKNOWN) if isinstance(code, int) else Says.UNKNOWN
+
+    found = [(level(one), f"{one.get('name')}: {one.get('status')}") for one in _rows(result.get("status"))]
+    found.append((level(whole), ""))
     said, incidents = _worst(found, fine=str(whole.get("status") or "")), [str(one.get("name")) for one in _rows(result.get("incidents"))]
     return replace(said, text="; ".join([*incidents[:2], said.text])) if incidents and said.says is not Says.FINE else said
 

@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qcity_nb.decide import platforms
 from qcity_nb.decide.health import Level
@@ -82,6 +84,46 @@ def test_what_cannot_be_read_is_no_news_and_never_fine(name, body, trouble):
     assert (view.says, view.heard, view.asked) == (Says.UNKNOWN, None, NOW)
     assert trouble in view.trouble
     assert condition(FEEDS[name], view, NOW).level is Level.STALE
+
+
+def test_two_parts_of_one_name_are_both_heard():
+    page = statuspage()
+    page["components"] += [{"name": "Copilot", "status": "major_outage"}, {"name": "Copilot", "status": "operational"}]
+    assert said("vercel", page).says is Says.MAJOR
+
+
+WORDS = st.sampled_from(
+    ["status", "components", "incidents", "name", "result", "status_overall", "status_code", "data", "attributes", "included", "type", "impact"]
+)
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4) | st.sampled_from(["none", "status_report", "status_page_resource"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=5),
+    max_leaves=12,
+)
+SHAPED = st.fixed_dictionaries(
+    {
+        "status": ANY | st.fixed_dictionaries({"indicator": ANY}),
+        "components": ANY | st.lists(st.fixed_dictionaries({"name": ANY, "status": ANY}), max_size=2),
+        "incidents": ANY | st.lists(st.fixed_dictionaries({"status": ANY, "impact": ANY, "components": ANY}), max_size=2),
+        "result": ANY | st.fixed_dictionaries({"status_overall": st.fixed_dictionaries({"status_code": ANY}), "status": ANY}),
+        "data": ANY | st.fixed_dictionaries({"attributes": st.fixed_dictionaries({"aggregate_state": ANY})}),
+        "included": ANY | st.lists(st.fixed_dictionaries({"type": ANY, "attributes": ANY}), max_size=2),
+    }
+)
+
+
+@pytest.mark.parametrize("name", ["github", "vercel", "gitlab", "huggingface", "google-cloud"])
+@given(body=st.binary(max_size=50) | (SHAPED | ANY | st.lists(ANY, max_size=3)).map(lambda one: json.dumps(one).encode()))
+def test_no_answer_whatever_it_is_ends_anything(name, body):
+    view = said(name, body)
+    assert view.asked == NOW
+    assert (view.heard is None) == bool(view.trouble)
+    assert condition(FEEDS[name], view, NOW).text
+
+
+@pytest.mark.parametrize("name", ["github", "gitlab", "huggingface", "google-cloud"])
+def test_an_answer_that_is_nested_without_end_is_no_news(name):
+    assert "cannot be read" in said(name, b"[" * 1_000_000).trouble
 
 
 def status_io(code, *parts, incidents=()):
