@@ -122,7 +122,8 @@ def test_what_is_usual_is_learned_and_a_worse_model_does_not_replace_a_better_on
     assert json.loads(path.read_text())["usual"] == {}
     for code in ("1", "1", "1/0"):
         city.notebooks.run(own_desk.write(code)).wait(60)
-    assert "the new model takes its place" in said(done(city.notebooks.run(retrain)))
+    mild = {"worse": 100}  # how long they took is the machine's: a slow one may make the prior the better model
+    assert "the new model takes its place" in said(done(city.notebooks.run(retrain, mild)))
     model = json.loads(path.read_text())
     usual = model["usual"]["notebook nightly.ipynb"]
     assert (model["version"], usual["runs"]) == (2, 3)
