@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
-
-from .. import errors
-from ..decide.wording import line
-from ..errors import BadInput, QCityError
+from ..errors import BadInput, PlatformError, QCityError
 from ..io import secrets, signing
 from ..model.dns import DnsAnswer, DnsAsk
 from ..model.home import Home
 from ..model.tunnel import Pointer
+from . import questions
 
 SECONDS = 90.0
 
@@ -78,18 +73,13 @@ def watch(
 
 
 def _ask(ask: DnsAsk) -> DnsAnswer:
-    command = [sys.executable, "-m", "qcity_nb.kinds.dns"]
-    try:
-        done = subprocess.run(command, input=msgspec.json.encode(ask), capture_output=True, timeout=SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        raise errors.PlatformError(f"{ask.pointer.name} has not been answered for {SECONDS:.0f} s", "Try again", kind="unreachable") from None
-    try:
-        answer = msgspec.json.decode(done.stdout, type=DnsAnswer)
-    except msgspec.DecodeError:
-        said = line(done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]) or f"exit code {done.returncode}"
-        raise errors.PlatformError(f"{ask.pointer.name} could not be asked about ({said})", "Try again", kind="server") from None
-    if answer.error:
-        kind = getattr(errors, answer.error, QCityError)
-        plain = isinstance(kind, type) and issubclass(kind, QCityError) and kind not in (errors.PlatformError, errors.TunnelError)
-        raise (kind if plain else QCityError)(answer.what, answer.todo)
-    return answer
+    name = ask.pointer.name
+    return questions.put(
+        "dns",
+        ask,
+        DnsAnswer,
+        seconds=SECONDS,
+        late=PlatformError(f"{name} has not been answered for {SECONDS:.0f} s", "Try again", kind="unreachable"),
+        failed=lambda said: PlatformError(f"{name} could not be asked about ({said})", "Try again", kind="server"),
+        other=QCityError,
+    )

@@ -5,8 +5,6 @@ Every look and act is a process of its own (`python -m qcity_nb.kinds.places`), 
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -14,7 +12,6 @@ from pathlib import Path
 
 import msgspec
 
-from .. import errors
 from ..decide import places as rules
 from ..decide import tenure
 from ..decide.health import Level
@@ -26,6 +23,7 @@ from ..io.files import write_atomic
 from ..model.fleet import Candidate, FleetConfig, PlaceConfig
 from ..model.place import SHARED_STORE, PlaceAnswer, PlaceAsk, PlaceReport, PlaceState, Running, Sighting
 from ..store import commands, lease
+from . import questions
 from .link import Link, now
 from .settings import read
 from .tables import Html, Shown, clock, mark, table
@@ -167,21 +165,15 @@ class Places(Shown):
         store = self._link.store
         url = "" if store.embedded else store.url.render_as_string(hide_password=False)
         ask = PlaceAsk(verb=verb, config=config, home=str(store.home.root), store=url, sightings=self._sightings())
-        command = [sys.executable, "-m", "qcity_nb.kinds.places"]
-        try:
-            done = subprocess.run(command, input=msgspec.json.encode(ask), capture_output=True, timeout=SECONDS[verb], check=False)
-        except subprocess.TimeoutExpired:
-            raise PlaceError(f"{config.name} has not answered for {SECONDS[verb]:.0f} s", "Try again: what was done there is kept") from None
-        try:
-            answer = msgspec.json.decode(done.stdout, type=PlaceAnswer)
-        except msgspec.DecodeError:
-            said = line(done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]) or f"exit code {done.returncode}"
-            raise PlaceError(f"{config.name} could not be asked to {verb} ({said})", "Try again; qcity doctor says what is missing") from None
-        if answer.error:
-            kind = getattr(errors, answer.error, PlaceError)
-            known = isinstance(kind, type) and issubclass(kind, QCityError) and kind is not errors.PlatformError
-            raise (kind if known else PlaceError)(answer.what, answer.todo)
-        return answer
+        return questions.put(
+            "places",
+            ask,
+            PlaceAnswer,
+            seconds=SECONDS[verb],
+            late=PlaceError(f"{config.name} has not answered for {SECONDS[verb]:.0f} s", "Try again: what was done there is kept"),
+            failed=lambda said: PlaceError(f"{config.name} could not be asked to {verb} ({said})", "Try again; qcity doctor says what is missing"),
+            other=PlaceError,
+        )
 
     def _record(self, verb: str, config: PlaceConfig, at: datetime, *, status: str, result: Mapping[str, object]) -> None:
         """The audit's row of an act, in one step with its outcome: no engine is asked, so none may find it new."""

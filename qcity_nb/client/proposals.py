@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
-import msgspec
-
-from .. import errors
 from ..decide import proposals as decide
 from ..decide.links import Rewriter
-from ..decide.wording import line
 from ..errors import PlatformError, QCityError
 from ..io import branches, remotes, rewrite, secrets
 from ..model.home import Home
 from ..model.link import Report
 from ..model.proposal import ProposalAnswer, ProposalAsk
 from ..model.tunnel import Binding
-from . import credentials
+from . import credentials, questions
 from .link import Link
 
 SECONDS = 300.0
@@ -52,19 +45,15 @@ def withdraw(home: Home, number: int, *, actor: str) -> Report:
 
 
 def _ask(ask: ProposalAsk) -> Report:
-    command = [sys.executable, "-m", "qcity_nb.kinds.forges"]
-    try:
-        done = subprocess.run(command, input=msgspec.json.encode(ask), capture_output=True, timeout=SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        what = f"the repository's remote and its forge have not done it within {SECONDS:.0f} s"
-        raise PlatformError(what, "Try again: it goes on from there", kind="unreachable") from None
-    try:
-        answer = msgspec.json.decode(done.stdout, type=ProposalAnswer)
-    except msgspec.DecodeError:
-        said = line(done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]) or f"exit code {done.returncode}"
-        raise PlatformError(f"the links could not be proposed ({said})", "Try again: it goes on from there", kind="server") from None
-    if answer.report is None:
-        kind = getattr(errors, answer.error, QCityError)
-        plain = isinstance(kind, type) and issubclass(kind, QCityError) and kind not in (errors.PlatformError, errors.TunnelError)
-        raise (kind if plain else QCityError)(answer.what, answer.todo)
+    again, slow = "Try again: it goes on from there", f"the repository's remote and its forge have not done it within {SECONDS:.0f} s"
+    answer = questions.put(
+        "forges",
+        ask,
+        ProposalAnswer,
+        seconds=SECONDS,
+        late=PlatformError(slow, again, kind="unreachable"),
+        failed=lambda said: PlatformError(f"the links could not be proposed ({said})", again, kind="server"),
+        other=QCityError,
+    )
+    assert answer.report is not None
     return answer.report

@@ -8,17 +8,11 @@ from __future__ import annotations
 
 import base64
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import msgspec
-
-from .. import errors
 from ..decide.health import Condition, Level
 from ..decide.redact import redact
 from ..decide.vaults import NAME, condition
@@ -29,6 +23,7 @@ from ..io.files import is_locked
 from ..model.vault import EVERY, Copy, VaultAnswer, VaultAsk, VaultConfig, VaultNotes, VaultState
 from ..store import lease
 from ..store.database import VERSION, Store
+from . import questions
 from .link import Link, now
 from .tables import Html, Shown, mark, table
 
@@ -228,22 +223,15 @@ class Vaults(Shown):
         ask = VaultAsk(
             verb=verb, config=config, home=str(store.home.root), generation=generation, schema=VERSION, which=which, force=force
         )
-        command = [sys.executable, "-m", "qcity_nb.kinds.vaults"]
-        try:
-            done = subprocess.run(command, input=msgspec.json.encode(ask), capture_output=True, timeout=SECONDS, check=False)
-        except subprocess.TimeoutExpired:
-            what = f"the vault {config.name} has not answered for {SECONDS:.0f} s"
-            raise HomeError(what, "Try again: a copy is there whole or not at all") from None
-        try:
-            answer = msgspec.json.decode(done.stdout, type=VaultAnswer)
-        except msgspec.DecodeError:
-            said = line(done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]) or f"exit code {done.returncode}"
-            raise HomeError(f"the vault {config.name} could not be asked ({said})", "qcity doctor says what is missing") from None
-        if answer.error:
-            kind: Any = getattr(errors, answer.error, HomeError)
-            simple = isinstance(kind, type) and issubclass(kind, QCityError) and kind not in (errors.PlatformError, errors.TunnelError)
-            raise (kind if simple else HomeError)(answer.what, answer.todo)
-        return answer
+        return questions.put(
+            "vaults",
+            ask,
+            VaultAnswer,
+            seconds=SECONDS,
+            late=HomeError(f"the vault {config.name} has not answered for {SECONDS:.0f} s", "Try again: a copy is there whole or not at all"),
+            failed=lambda said: HomeError(f"the vault {config.name} could not be asked ({said})", "qcity doctor says what is missing"),
+            other=HomeError,
+        )
 
     def _notes(self) -> VaultNotes:
         return vaultnotes.added(self._link.store.home)

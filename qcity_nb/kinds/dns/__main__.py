@@ -6,33 +6,23 @@ A process of its own, because whoever asks may know no kinds.
 from __future__ import annotations
 
 import sys
-import traceback
 from datetime import datetime, timezone
 from pathlib import Path
 
-import msgspec
-
 from ...decide.deadman import Watched
 from ...decide.redact import redact
-from ...decide.wording import line
-from ...errors import QCityError
+from ...errors import PlatformError
 from ...io import signing
 from ...model.dns import DnsAnswer, DnsAsk
 from ...model.home import Home
+from .. import answers
 from .pointing import look, watch
 
 
-def answer(ask: DnsAsk, *, now: datetime) -> DnsAnswer:
+def answer(ask: DnsAsk) -> DnsAnswer:
     """Do what is asked; whatever fails is a sentence."""
-    try:
-        return _do(ask, now)
-    except QCityError as error:
-        return DnsAnswer(error=type(error).__name__, what=redact(error.what), todo=redact(error.todo))
-    except Exception as error:  # noqa: BLE001 - the process's one catch-all: what nobody foresaw is told, and recorded on standard error
-        traceback.print_exc()
-        text = line(redact(f"{type(error).__name__}: {error}"))
-        what = f"{ask.pointer.name} could not be asked about ({text})"
-        return DnsAnswer(error="PlatformError", what=what, todo="This is a mistake in qcity: report it")
+    now, failed = datetime.now(timezone.utc), f"{ask.pointer.name} could not be asked about"
+    return answers.given(lambda: _do(ask, now), DnsAnswer, failed=failed, unforeseen=PlatformError)
 
 
 def _do(ask: DnsAsk, now: datetime) -> DnsAnswer:
@@ -58,12 +48,5 @@ def _do(ask: DnsAsk, now: datetime) -> DnsAnswer:
     )
 
 
-def main() -> int:
-    """One question, one answer."""
-    ask = msgspec.json.decode(sys.stdin.buffer.read(), type=DnsAsk)
-    sys.stdout.buffer.write(msgspec.json.encode(answer(ask, now=datetime.now(timezone.utc))))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(answers.main(DnsAsk, answer))
