@@ -27,48 +27,22 @@ _WORDS = {
     Says.MAJOR: "says it has a major fault",
     Says.UNKNOWN: "says nothing that can be understood",
 }
+
+
+def _feed(title: str, host: str, path: str, family: Family, *parts: str) -> Feed:
+    return Feed(title=title, url=f"https://{host}/{path}", family=family, page=f"https://{host}", parts=parts)
+
+
+_SUMMARY, _ACTIONS = "api/v2/summary.json", ("Actions", "API Requests", "Webhooks", "Git Operations")
 FEEDS: Mapping[str, Feed] = {
-    "github": Feed(
-        title="GitHub",
-        url="https://www.githubstatus.com/api/v2/summary.json",
-        family=Family.STATUSPAGE,
-        page="https://www.githubstatus.com",
-        parts=("Actions", "API Requests", "Webhooks", "Git Operations"),
-    ),
-    "gitlab": Feed(
-        title="GitLab",
-        url="https://status.gitlab.com/1.0/status/5b36dc6502d06804c08349f7",
-        family=Family.STATUS_IO,
-        page="https://status.gitlab.com",
-    ),
-    "vercel": Feed(
-        title="Vercel",
-        url="https://www.vercel-status.com/api/v2/summary.json",
-        family=Family.STATUSPAGE,
-        page="https://www.vercel-status.com",
-    ),
-    "google-cloud": Feed(
-        title="Google Cloud",
-        url="https://status.cloud.google.com/incidents.json",
-        family=Family.GOOGLE,
-        page="https://status.cloud.google.com",
-    ),
-    "huggingface": Feed(
-        title="Hugging Face",
-        url="https://status.huggingface.co/index.json",
-        family=Family.BETTER_STACK,
-        page="https://status.huggingface.co",
-    ),
-    "dagshub": Feed(title="DagsHub", url="https://dagshub.com/", family=Family.ANSWERS, page="https://dagshub.com"),
-    "cloudflare": Feed(
-        title="Cloudflare",
-        url="https://www.cloudflarestatus.com/api/v2/summary.json",
-        family=Family.STATUSPAGE,
-        page="https://www.cloudflarestatus.com",
-    ),
-    "ngrok": Feed(
-        title="ngrok", url="https://status.ngrok.com/api/v2/summary.json", family=Family.STATUSPAGE, page="https://status.ngrok.com"
-    ),
+    "github": _feed("GitHub", "www.githubstatus.com", _SUMMARY, Family.STATUSPAGE, *_ACTIONS),
+    "gitlab": _feed("GitLab", "status.gitlab.com", "1.0/status/5b36dc6502d06804c08349f7", Family.STATUS_IO),
+    "vercel": _feed("Vercel", "www.vercel-status.com", _SUMMARY, Family.STATUSPAGE),
+    "google-cloud": _feed("Google Cloud", "status.cloud.google.com", "incidents.json", Family.GOOGLE),
+    "huggingface": _feed("Hugging Face", "status.huggingface.co", "index.json", Family.BETTER_STACK),
+    "dagshub": _feed("DagsHub", "dagshub.com", "", Family.ANSWERS),
+    "cloudflare": _feed("Cloudflare", "www.cloudflarestatus.com", _SUMMARY, Family.STATUSPAGE),
+    "ngrok": _feed("ngrok", "status.ngrok.com", _SUMMARY, Family.STATUSPAGE),
 }
 """Those that are known by name. Colab has no page of its own; where one runs is seen by the runtime itself."""
 

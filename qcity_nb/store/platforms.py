@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -10,8 +9,6 @@ from sqlalchemy.engine import Connection
 
 from ..model.platform import Feed, PlatformView
 from .schema import platforms
-
-Write = Callable[[Connection], object]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
 import time
@@ -48,14 +47,16 @@ class Reader:
     def _ask(self, name: str, feed: Feed) -> None:
         import requests
 
+        answer = 0, b"it could not be asked"
         try:
             with requests.get(feed.url, headers=self._headers(feed), timeout=TIMEOUT, stream=True) as reply:
                 answer = self._read(feed, reply)
         except (requests.RequestException, OSError, ValueError) as error:
             answer = 0, _words(error).encode()
-        self._under_way.discard(name)
-        self._answers.put((name, feed.url, *answer))
-        self._wake()
+        finally:  # whatever happened is an answer: else it would be asked again without a rest, or never
+            self._under_way.discard(name)
+            self._answers.put((name, feed.url, *answer))
+            self._wake()
 
     def _headers(self, feed: Feed) -> dict[str, str]:
         return {**HEADERS, **({"If-None-Match": self._kept[feed.url][0]} if feed.url in self._kept else {})}
@@ -70,8 +71,8 @@ class Reader:
                 return 0, f"its page is longer than {LARGEST >> 20} MB".encode()
             if time.monotonic() > end:
                 return 0, f"its page was not read in {SECONDS:.0f} s".encode()
-        with contextlib.suppress(KeyError):
-            self._kept[feed.url] = reply.headers["ETag"], body
+        if reply.status_code == 200 and (tag := reply.headers.get("ETag")):
+            self._kept[feed.url] = tag, body
         return reply.status_code, body
 
 
