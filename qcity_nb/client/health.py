@@ -95,8 +95,8 @@ class Health(Shown):
         """The same over other hours: `city.health(48)`."""
         return Health(self._link, self._painter, hours=hours, runner=self.runner)
 
-    def spans(self) -> tuple[list[Span], int]:
-        """The beats, and the seconds that each span covers."""
+    def spans(self) -> list[Span]:
+        """The beats: single ones, or summed up, and the last single ones that are not yet."""
         since = now() - timedelta(hours=self.hours)
         width = 1 if self.hours <= 2 else 60 if self.hours <= 48 else 3600
         with self._link.read() as connection:
@@ -104,24 +104,22 @@ class Health(Shown):
             if width > 1:  # what is not summed up yet
                 edge = max((span.at for span in found), default=None)
                 found += history.spans(connection, self._link.place, since=since if edge is None else edge + timedelta(seconds=width), span=1)
-        mine = [span for span in found if span.service == self.runner or (not self.runner and span.service not in HELPERS)]
-        return mine, width
+        return [span for span in found if span.service == self.runner or (not self.runner and span.service not in HELPERS)]
 
     def wait(self, beats: int = 1, *, timeout: float = 60.0) -> Health:
         """Wait until so many beats found a runner up (one comes every few seconds). Raises `EngineError` when that takes longer."""
         for _ in self._link.until(timeout):
-            if sum(span.up for span in self.spans()[0]) >= beats:
+            if sum(span.up for span in self.spans()) >= beats:
                 return self
         raise EngineError(f"no {count(beats, 'beat')} in {timeout:.0f} s", "qcity status says how the engine and the runner are", permanent=False)
 
     def frame(self) -> pd.DataFrame:
         """One row for each span: how many beats were expected and how many found the runner up. Times are UTC."""
-        found, width = self.spans()
-        return frame(COLUMNS, [_record(span, width) for span in found])
+        return frame(COLUMNS, [_record(span) for span in self.spans()])
 
     def share(self) -> float | None:
         """The share of beats that found the runner up; None without beats."""
-        found, _ = self.spans()
+        found = self.spans()
         beats = sum(span.beats for span in found)
         return sum(span.up for span in found) / beats if beats else None
 
@@ -141,12 +139,12 @@ class Health(Shown):
         return Html(self._painter.health_html(self.frame()))
 
     def __repr__(self) -> str:
-        found, _ = self.spans()
+        found = self.spans()
         names = sorted({span.service for span in found})
         return f"<Health of {self.runner or count(len(names), 'runner')} over {self.hours:g} h · up {percent(self.share())}>"
 
     def _html(self) -> str:
-        found, _ = self.spans()
+        found = self.spans()
         sums: dict[str, list[Any]] = {}
         for span in found:
             entry = sums.setdefault(span.service, [0, 0, span.at, span.at])
@@ -159,6 +157,6 @@ def _marked(row: history.Incident, begin: datetime) -> dict[str, Any]:
     return {"at": max(row.opened, begin), "runner": row.service, "state": row.state, "title": row.title, "cause": row.cause}
 
 
-def _record(span: Span, width: int) -> dict[str, Any]:
+def _record(span: Span) -> dict[str, Any]:
     share = span.up / span.beats if span.beats else None
-    return {"at": span.at, "runner": span.service, "span_s": width, "beats": span.beats, "up": span.up, "busy": span.busy, "share": share}
+    return {"at": span.at, "runner": span.service, "span_s": span.seconds, "beats": span.beats, "up": span.up, "busy": span.busy, "share": share}

@@ -34,10 +34,11 @@ class Incident:
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """Beats of one service in one span of time: how many were expected up, how many were, and the jobs running, summed."""
+    """Beats of one service in one span of time (`seconds` long): how many were expected up, how many were, and the jobs running, summed."""
 
     service: str
     at: datetime
+    seconds: int
     beats: int
     up: int
     busy: int
@@ -107,7 +108,7 @@ def spans(connection: Connection, place: str, *, since: datetime, span: int) -> 
     )
     rows = connection.execute(query)
     utc = since.tzinfo
-    return [Span(service=name, at=datetime.fromtimestamp(at, utc), beats=n, up=up, busy=busy) for name, at, n, up, busy in rows]
+    return [Span(service=name, at=datetime.fromtimestamp(at, utc), seconds=span, beats=n, up=up, busy=busy) for name, at, n, up, busy in rows]
 
 
 def open_incident(

@@ -30,25 +30,28 @@ _EMPTY = "#d0d0d0"
 
 @dataclass(frozen=True)
 class Strip:
-    """One runner's health in equal buckets of time; None where nobody watched."""
+    """One runner's health in equal buckets of time, the last of which ends with what is known; None where nobody watched."""
 
     runner: str
     begin: datetime
+    end: datetime
     width: timedelta
     shares: tuple[float | None, ...]
     total: float | None
 
     def at(self, number: int) -> datetime:
         """The begin of one bucket."""
-        return self.begin + self.width * number
+        return min(self.begin + self.width * number, self.end)
 
 
 def strips(frame: pd.DataFrame, *, buckets: int = BUCKETS) -> list[Strip]:
     """A frame of beats as one strip for each runner, all on the same clock."""
+    import pandas as pd
+
     if frame.empty:
         return []
     span_s = int(frame["span_s"].max())
-    begin, end = frame["at"].min().to_pydatetime(), frame["at"].max().to_pydatetime() + timedelta(seconds=span_s)
+    begin, end = frame["at"].min().to_pydatetime(), (frame["at"] + pd.to_timedelta(frame["span_s"], unit="s")).max().to_pydatetime()
     spacing = _spacing(frame, span_s)
     width = timedelta(seconds=spacing * max(1, math.ceil((end - begin).total_seconds() / buckets / spacing)))
     number = max(1, math.ceil((end - begin) / width))
@@ -61,7 +64,7 @@ def strips(frame: pd.DataFrame, *, buckets: int = BUCKETS) -> list[Strip]:
             slot[1] += int(up)
         shares = tuple(up / beats if beats else None for beats, up in sums)
         beats, up = sum(slot[0] for slot in sums), sum(slot[1] for slot in sums)
-        found.append(Strip(str(runner), begin, width, shares, up / beats if beats else None))
+        found.append(Strip(str(runner), begin, end, width, shares, up / beats if beats else None))
     return found
 
 
