@@ -99,7 +99,12 @@ def watched(env: Mapping[str, str], parent: Sequence[str], *, colab: bool = Fals
         return False
     if any(word in part for part in parent for word in BATCH):
         return False
-    return colab or any(env.get(name) for name in ("JPY_SESSION_NAME", "VSCODE_PID")) or env.get("SERVER_SOFTWARE", "").startswith("voila/")
+    return colab or any(env.get(name) for name in ("JPY_SESSION_NAME", "VSCODE_PID")) or replays(env)
+
+
+def replays(env: Mapping[str, str]) -> bool:
+    """Whether the page is made when all cells have run, as Voila does: widgets live there, and what else was shown stays as it was."""
+    return env.get("SERVER_SOFTWARE", "").startswith("voila/")
 
 
 def _fields(old: Record | None, new: Record) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class Dashboard:
             self._live = _Live(self._city, board, make, every=self.every)
             _shown[self._key] = self
         display(self._live.widget)
-        handle = display(self._bundle(board), raw=True, display_id=True)
+        handle = display(self._bundle(board, folded=decide.replays(os.environ)), raw=True, display_id=True)
         self._live.beside(lambda bundle: handle.update(bundle, raw=True))
 
     def _repr_html_(self) -> str:
@@ -97,8 +97,9 @@ class Dashboard:
     def __repr__(self) -> str:
         return f"<Dashboard {self.name} of {self._city.home} · {'live' if self.live else 'not shown'}>"
 
-    def _bundle(self, board: Board, *, note: str = "") -> dict[str, str]:
-        return {"text/plain": f"{board.head['glyph']} {board.head['text']}", "text/html": static.page(board, note=note)}
+    def _bundle(self, board: Board, *, note: str = "", folded: bool = False) -> dict[str, str]:
+        html = static.collapsed(board) if folded else static.page(board, note=note)
+        return {"text/plain": f"{board.head['glyph']} {board.head['text']}", "text/html": html}
 
 
 class _Live:

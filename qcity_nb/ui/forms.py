@@ -127,6 +127,11 @@ class Filled:
         display(self._parts.box)
 
     def _bundle(self, why: str) -> dict[str, str]:
+        """What stands where nobody can fill it in: the line, what it lacks, and why it is only a line."""
+        try:
+            self.check()
+        except QCityError as error:
+            why = f"{sentence(redact(str(error)))} {why}"
         text = f"{self.form.button}: {self.code or self.form.call + '(…)'}"
         return {"text/plain": text, "text/html": f"<div><code>{escape(text)}</code></div><div style='opacity:0.7'>{escape(why)}</div>"}
 

@@ -182,6 +182,9 @@ def test_where_nobody_looks_the_line_stands_there(city, wire, monkeypatch, tmp_p
     ((bundle, _),) = wire.displays
     assert bundle["text/plain"] == "Open: city.tunnels.open(9000)"
     assert "<script" not in json.dumps(bundle)
+    city.forms.runner(kind="command")._ipython_display_()
+    assert "needs a command" in wire.displays[-1][0]["text/html"]  # a line that would be refused says so
+    assert "needs" not in bundle["text/html"]
     assert wire.messages == []
 
 

@@ -299,4 +299,6 @@ def test_voila_shows_the_dashboards_notebook_as_a_page_and_it_lives(started, lab
     page.wait_for_function("Number(document.querySelector('.qcity-board footer').textContent.match(/seq (\\d+)/)[1]) > 2", timeout=30_000)
     page.screenshot(path=pictures / "voila.png")
     assert page.locator(".headline").inner_text() == "● All 3 runners are well. Nothing runs."
+    assert "static copy" in page.locator("details summary").inner_text()  # what was shown when the cells ran is not shown beside what is
+    assert not page.locator("details table").is_visible()
     assert "NBVAL" not in page.inner_text("body")
