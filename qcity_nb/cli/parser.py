@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from ..errors import BadInput
 from . import parser_dns, parser_links, parser_platform, parser_serve, parser_tunnel, parser_vault
 
-EPILOG = "First time: qcity demo    Then: qcity up --repo PATH    What is wrong: qcity status, qcity doctor"
+EPILOG = "First time: qcity demo. Then: qcity up --repo PATH. What is wrong: qcity status, qcity doctor."
 
 
 class Parser(argparse.ArgumentParser):

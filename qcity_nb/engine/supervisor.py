@@ -325,7 +325,7 @@ class Supervisor:
         incident = history.get_incident(connection, context.store.place, state.incident) if state.incident else None
         if incident is None:
             return state
-        if how is not None and isinstance(intent, supervise.Alarm):
+        if how is not None and how.leftovers and isinstance(intent, supervise.Alarm):
             reaped = f"reaped {how.leftovers} leftover process{'es' if how.leftovers != 1 else ''}"
             history.update_incident(connection, incident.id, done=(*incident.done, reaped))
         elif isinstance(intent, supervise.Mended):

@@ -69,10 +69,15 @@ def tail(path: Path, *, lines: int = 40, limit: int = 256 << 10) -> list[str]:
     return raw.decode("utf-8", "replace").splitlines()[-lines:]
 
 
+CATCHING_UP = 6
+"""So often a log is read on before it is emptied: each time less was written meanwhile, and what is not read is lost."""
+
+
 def bound(path: Path, *, limit: int) -> bool:
     """Keep an append-only log below `limit` bytes: past it, its newest half moves to `<name>.1` and the writer goes on in the emptied file.
 
-    The writer keeps its descriptor, so it must have been opened for appending. Returns whether something moved.
+    The writer keeps its descriptor, so it must have been opened for appending; what it writes meanwhile is read, too, up to the last moment.
+    Returns whether something moved.
     """
     try:
         with path.open("r+b") as file:
@@ -80,11 +85,11 @@ def bound(path: Path, *, limit: int) -> bool:
             if size <= limit:
                 return False
             file.seek(size - limit // 2)
-            kept = file.read(limit // 2)
+            parts = [file.read() for _ in range(CATCHING_UP)]
             file.truncate(0)
     except FileNotFoundError:
         return False
-    write_atomic(path.with_name(path.name + ".1"), kept)
+    write_atomic(path.with_name(path.name + ".1"), b"".join(parts)[-(limit // 2) :])
     return True
 
 
